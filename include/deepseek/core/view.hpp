@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT
+#ifndef DEEPSEEK_CORE_VIEW_HPP
+#define DEEPSEEK_CORE_VIEW_HPP
+
+#include <deepseek/core/error.hpp>
+#include <deepseek/core/index.hpp>
+
+#include <type_traits>
+
+namespace deepseek::inline DEEPSEEK_ABI {
+
+/// A matrix whose extents are only known at run time: what a backend sees. Non-owning, row-major.
+template <class T>
+struct Strided {
+    T* data = nullptr;
+    index_t rows = 0;
+    index_t cols = 0;
+    index_t stride = 0;  ///< elements from one row to the next, at least cols
+
+    constexpr DEEPSEEK_HD T* row(index_t i) const { return data + i * stride; }
+    constexpr operator Strided<T const>() const requires(!std::is_const_v<T>) {
+        return {data, rows, cols, stride};
+    }
+};
+
+/// A parameter: non-owning, row-major, contiguous, both extents static. A linear weight is [out, in].
+template <class T, index_t R, index_t C = 1>
+struct Matrix {
+    using element = T;
+    static constexpr index_t rows = R;
+    static constexpr index_t cols = C;
+    static constexpr index_t size = R * C;
+
+    T* data = nullptr;
+
+    constexpr DEEPSEEK_HD T* row(index_t i) const { return data + i * C; }
+    constexpr operator Matrix<T const, R, C>() const requires(!std::is_const_v<T>) { return {data}; }
+    constexpr Strided<T> strided() const { return {data, R, C, C}; }
+
+    /// Rows [Begin, Begin + Count) as a matrix of their own.
+    template <index_t Begin, index_t Count>
+    constexpr Matrix<T, Count, C> slice() const {
+        static_assert(Begin >= 0 && Begin + Count <= R, "Matrix::slice: outside the matrix");
+        return {data + Begin * C};
+    }
+};
+
+/// Activations [rows, C]: non-owning, run-time number of rows, static width, row stride.
+template <class T, index_t C>
+struct Rows {
+    using element = T;
+    static constexpr index_t cols = C;
+
+    T* data = nullptr;
+    index_t rows = 0;
+    index_t stride = C;
+
+    constexpr DEEPSEEK_HD T* row(index_t i) const { return data + i * stride; }
+    constexpr operator Rows<T const, C>() const requires(!std::is_const_v<T>) { return {data, rows, stride}; }
+    constexpr Strided<T> strided() const { return {data, rows, C, stride}; }
+
+    /// Rows [begin, begin + count).
+    constexpr Rows slice(index_t begin, index_t count) const { return {row(begin), count, stride}; }
+
+    /// Columns [Begin, Begin + Width) of every row.
+    template <index_t Begin, index_t Width>
+    constexpr Rows<T, Width> columns() const {
+        static_assert(Begin >= 0 && Begin + Width <= C, "Rows::columns: outside the row");
+        return {data + Begin, rows, stride};
+    }
+
+    /// The same memory as rows of another width: [rows, C] seen as [rows * C / Width, Width].
+    ///
+    /// Errors:    ShapeError if the rows are not contiguous
+    template <index_t Width>
+    constexpr Rows<T, Width> reshape() const {
+        static_assert(C % Width == 0 || Width % C == 0, "Rows::reshape: one width must divide the other");
+        expects<ShapeError>(stride == C && rows * C % Width == 0, "Rows::reshape: rows are not contiguous");
+        return {data, rows * C / Width, Width};
+    }
+};
+
+}  // namespace deepseek::inline DEEPSEEK_ABI
+
+#endif
