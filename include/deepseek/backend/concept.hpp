@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT
+#ifndef DEEPSEEK_BACKEND_CONCEPT_HPP
+#define DEEPSEEK_BACKEND_CONCEPT_HPP
+
+#include <deepseek/core/arena.hpp>
+#include <deepseek/core/index.hpp>
+#include <deepseek/core/view.hpp>
+
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+
+// What a backend must have: memory, copies, a parallel loop, and matrix products. Everything else (norms, attention,
+// losses, optimizer) is composed from these in ops/generic; a backend that can do better overloads <op>_impl for its
+// own type next to its definition, and ops/ finds the overload by argument-dependent lookup. meter.hpp is the
+// smallest example.
+
+namespace deepseek::inline DEEPSEEK_ABI {
+
+/// Aligned memory, and an arena of it for temporaries inside one operation.
+template <class B>
+concept Allocates = requires(B& be, std::byte* memory, index_t bytes) {
+    { be.allocate(bytes) } -> std::same_as<std::byte*>;  // 64-byte aligned; throws Error when there is none
+    { be.deallocate(memory, bytes) } noexcept;
+    { be.scratch() } -> std::same_as<Arena<B>&>;
+};
+
+/// Copies between the host's memory and the backend's, and within the latter.
+template <class B>
+concept Copies = requires(B& be, void* to, void const* from, index_t bytes) {
+    be.copy_from_host(to, from, bytes);
+    be.copy_to_host(to, from, bytes);  // waits until the data is there
+    be.copy(to, from, bytes);
+    be.fill_zero(to, bytes);
+    be.synchronize();
+};
+
+namespace detail {
+struct LoopBody {
+    void operator()(index_t) const {}
+};
+}  // namespace detail
+
+/// Calls f(i) for every i in [0, count), in any order and possibly at once. `cost` is a rough number of elements one
+/// call touches: loops too small to be worth spreading stay on one thread.
+template <class B>
+concept Loops = requires(B& be, index_t count, index_t cost) { be.for_each(count, cost, detail::LoopBody{}); };
+
+/// out (=|+=) op(a) · op(b), sums in accumulate_t; and the same for groups of rows, each with its own matrix of a
+/// stack: `offsets` [groups + 1] are the groups' first rows.
+template <class B>
+concept Multiplies = requires(B& be, Strided<float> out, Strided<float const> in, std::int32_t const* offsets,
+                              index_t groups, bool flag) {
+    matmul_impl(be, out, in, flag, in, flag, flag);                  // transpose a, transpose b, add
+    grouped_matmul_nt_impl(be, out, in, in, offsets, groups, flag);  // out_g = in_g · w_gᵀ
+    grouped_matmul_nn_impl(be, out, in, in, offsets, groups, flag);  // out_g = in_g · w_g
+    grouped_matmul_tn_impl(be, out, in, in, offsets, groups, flag);  // w_g = a_gᵀ · b_g
+};
+
+template <class B>
+concept Backend = Allocates<B> && Copies<B> && Loops<B> && Multiplies<B>;
+
+}  // namespace deepseek::inline DEEPSEEK_ABI
+
+#endif
