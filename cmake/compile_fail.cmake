@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: MIT
+# Programs that must not compile. Each tests/compile_fail/<name>.cpp has a line `// expect: <sentence>` and becomes
+# the CTest `compile_fail.<name>`: compiling fails, the first error contains the sentence, g++ prints no second error,
+# and with DEEPSEEK_POSITIVE_CONTROL, which swaps in a good value, the same file compiles. clang++ is asked as well
+# where it is found; it may print more errors after the first.
+#
+# Included by tests/CMakeLists.txt this file declares the tests; run with -P it is one of them.
+if(NOT CMAKE_SCRIPT_MODE_FILE)
+    set(compilers "${CMAKE_CXX_COMPILER}")
+    if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+        find_program(DEEPSEEK_CLANGXX NAMES clang++-19 clang++-18 clang++-17 clang++-16)
+        mark_as_advanced(DEEPSEEK_CLANGXX)
+        if(DEEPSEEK_CLANGXX)
+            list(APPEND compilers "${DEEPSEEK_CLANGXX}")
+        endif()
+    endif()
+    get_target_property(eigen_includes Eigen3::Eigen INTERFACE_INCLUDE_DIRECTORIES)
+
+    file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/compile_fail/*.cpp")
+    foreach(source IN LISTS sources)
+        cmake_path(GET source STEM name)
+        add_test(NAME compile_fail.${name} COMMAND ${CMAKE_COMMAND}
+            "-DSOURCE=${source}" "-DCOMPILERS=${compilers}" "-DSYSTEM_INCLUDES=${eigen_includes}" -P "${CMAKE_CURRENT_LIST_FILE}")
+        set_tests_properties(compile_fail.${name} PROPERTIES LABELS compile_fail TIMEOUT 300)
+    endforeach()
+    return()
+endif()
+
+file(STRINGS "${SOURCE}" sentence REGEX "^// expect: ")
+string(REGEX REPLACE "^// expect: " "" sentence "${sentence}")
+if(sentence STREQUAL "")
+    message(FATAL_ERROR "${SOURCE} has no line `// expect: <sentence>`")
+endif()
+list(TRANSFORM SYSTEM_INCLUDES PREPEND "-isystem")
+
+# Every compiler stops after its own kind of errors, but all write them as `file:line:column: error: text`.
+function(compile compiler result_variable errors_variable)
+    # -S rather than -fsyntax-only: everything a user's compiler would instantiate is instantiated.
+    execute_process(
+        COMMAND ${CMAKE_COMMAND} -E env LC_ALL=C
+            "${compiler}" -std=c++20 -O0 -S -o /dev/null
+            "-I${CMAKE_CURRENT_LIST_DIR}/../include" ${SYSTEM_INCLUDES} ${ARGN} "${SOURCE}"
+        RESULT_VARIABLE status OUTPUT_VARIABLE output ERROR_VARIABLE output TIMEOUT 120)
+    # Semicolons and brackets would cut or join the elements of a CMake list.
+    string(REGEX REPLACE "[][;]" " " output "${output}")
+    string(REGEX MATCHALL "(^|\n)[^\n]*(fatal )?error: [^\n]*" errors "${output}")
+    set(${result_variable} "${status}" PARENT_SCOPE)
+    set(${errors_variable} "${errors}" PARENT_SCOPE)
+    set(output "${output}" PARENT_SCOPE)
+endfunction()
+
+string(REGEX REPLACE "[][;]" " " sentence "${sentence}")
+foreach(compiler IN LISTS COMPILERS)
+    compile("${compiler}" status errors)
+    if(status EQUAL 0)
+        message(FATAL_ERROR "${compiler} accepts ${SOURCE}; expected: ${sentence}")
+    endif()
+    list(LENGTH errors count)
+    if(count EQUAL 0)
+        message(FATAL_ERROR "${compiler} failed without an error:\n${output}")
+    endif()
+    list(GET errors 0 first)
+    string(FIND "${first}" "${sentence}" position)
+    if(position EQUAL -1)
+        message(FATAL_ERROR "The first error of ${compiler} is${first}\nexpected: ${sentence}\n${output}")
+    endif()
+    if(count GREATER 1 AND NOT compiler MATCHES "clang")
+        message(FATAL_ERROR "${compiler} prints ${count} errors instead of one:\n${output}")
+    endif()
+    compile("${compiler}" status errors -DDEEPSEEK_POSITIVE_CONTROL)
+    if(NOT status EQUAL 0)
+        message(FATAL_ERROR "${compiler} refuses ${SOURCE} with DEEPSEEK_POSITIVE_CONTROL:\n${output}")
+    endif()
+endforeach()

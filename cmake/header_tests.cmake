@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: MIT
+# Every header compiles alone (CMake generates one source per header), and a program whose two objects both include
+# all of them links. The generated sources poison names that system headers define as macros somewhere (I of
+# <complex.h>, B0 of <termios.h>, small of <windows.h>): a header of ours that uses one does not compile.
+add_test(NAME headers.self_contained
+    COMMAND ${CMAKE_COMMAND} --build "${PROJECT_BINARY_DIR}" --target all_verify_interface_header_sets --parallel 2)
+# It builds in the tree that other tests run from.
+set_tests_properties(headers.self_contained PROPERTIES LABELS headers TIMEOUT 1800 RUN_SERIAL ON)
+
+set(ours ${deepseek_headers})
+list(TRANSFORM ours REPLACE "^.*/include/(deepseek/.*)$" "#include <\\1>")
+set(theirs "")
+foreach(header IN LISTS deepseek_headers)
+    file(STRINGS "${header}" lines REGEX "^# *include <[^>]+>")
+    list(FILTER lines EXCLUDE REGEX "<deepseek/")
+    list(APPEND theirs ${lines})
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${header}")
+endforeach()
+list(TRANSFORM theirs STRIP)
+list(REMOVE_DUPLICATES theirs)
+list(SORT theirs)
+list(JOIN theirs "\n" theirs)
+list(JOIN ours "\n" ours)
+string(CONFIGURE [[
+// All headers of the library, after everything they include from elsewhere. Generated.
+#define PCRE2_CODE_UNIT_WIDTH 8
+@theirs@
+
+#define I poisoned
+#define B0 poisoned
+#define small poisoned
+
+@ours@
+]] everything @ONLY)
+
+set(folder "${CMAKE_CURRENT_BINARY_DIR}/headers")
+file(CONFIGURE OUTPUT "${folder}/first.cpp" CONTENT "@everything@" @ONLY)
+file(CONFIGURE OUTPUT "${folder}/second.cpp" CONTENT "@everything@\nint main() {}\n" @ONLY)
+add_executable(test_double_link "${folder}/first.cpp" "${folder}/second.cpp")
+target_link_libraries(test_double_link PRIVATE deepseek::cpu deepseek::files deepseek_development)
+# Objects with and without checks may meet in one program: DEEPSEEK_CHECKS is a part of the ABI tag.
+if(NOT DEEPSEEK_CHECKS)
+    set_source_files_properties("${folder}/first.cpp" PROPERTIES COMPILE_DEFINITIONS DEEPSEEK_CHECKS)
+endif()
+add_test(NAME headers.double_link COMMAND test_double_link)
+set_tests_properties(headers.double_link PROPERTIES LABELS headers)

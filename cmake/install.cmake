@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: MIT
+# find_package(deepseek 0.1 [COMPONENTS cpu files]); the installed tree may be moved.
+include(CMakePackageConfigHelpers)
+include(GNUInstallDirs)
+
+# Headers and CMake files fit every architecture, so they go to share/ rather than lib/.
+set(deepseek_package_dir "${CMAKE_INSTALL_DATADIR}/cmake/deepseek")
+
+install(TARGETS deepseek EXPORT deepseek-targets FILE_SET HEADERS)
+install(EXPORT deepseek-targets NAMESPACE deepseek:: DESTINATION "${deepseek_package_dir}")
+foreach(component IN ITEMS cpu files)
+    # One export per component, so that a user without its dependencies can still have the others.
+    if(TARGET deepseek_${component})
+        install(TARGETS deepseek_${component} EXPORT deepseek-${component}-targets FILE_SET HEADERS)
+        install(EXPORT deepseek-${component}-targets NAMESPACE deepseek:: DESTINATION "${deepseek_package_dir}")
+    endif()
+endforeach()
+
+configure_package_config_file(cmake/deepseekConfig.cmake.in "${PROJECT_BINARY_DIR}/cmake/deepseekConfig.cmake"
+    INSTALL_DESTINATION "${deepseek_package_dir}" NO_SET_AND_CHECK_MACRO)
+write_basic_package_version_file("${PROJECT_BINARY_DIR}/cmake/deepseekConfigVersion.cmake"
+    COMPATIBILITY SameMinorVersion ARCH_INDEPENDENT)
+install(FILES
+    "${PROJECT_BINARY_DIR}/cmake/deepseekConfig.cmake"
+    "${PROJECT_BINARY_DIR}/cmake/deepseekConfigVersion.cmake"
+    cmake/FindPCRE2.cmake
+    DESTINATION "${deepseek_package_dir}")
+install(FILES LICENSE DESTINATION "${CMAKE_INSTALL_DOCDIR}")

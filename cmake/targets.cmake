@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: MIT
+# The targets a user links:
+#   deepseek::deepseek  models, layers, training, generation: a C++20 compiler and nothing else
+#   deepseek::cpu       adds the Cpu backend: Eigen, threads
+#   deepseek::files     adds tokenizers, token files, checkpoints: nlohmann_json, PCRE2
+# They carry include paths, the C++20 requirement and libraries; no flags and no definitions.
+
+file(GLOB_RECURSE deepseek_headers CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/include/deepseek/*.hpp")
+set(deepseek_cpu_headers ${deepseek_headers})
+list(FILTER deepseek_cpu_headers INCLUDE REGEX "/include/deepseek/backend/cpu[./]")
+set(deepseek_files_headers ${deepseek_headers})
+list(FILTER deepseek_files_headers INCLUDE REGEX "/include/deepseek/(data|io|text)/")
+set(deepseek_core_headers ${deepseek_headers})
+list(REMOVE_ITEM deepseek_core_headers ${deepseek_cpu_headers} ${deepseek_files_headers})
+
+# deepseek_add_part(<name> <exported name> <header>...): an INTERFACE target with a header set.
+function(deepseek_add_part name exported)
+    add_library(${name} INTERFACE)
+    add_library(deepseek::${exported} ALIAS ${name})
+    set_target_properties(${name} PROPERTIES EXPORT_NAME ${exported})
+    target_sources(${name} INTERFACE
+        FILE_SET HEADERS BASE_DIRS "${PROJECT_SOURCE_DIR}/include" FILES ${ARGN})
+    if(DEEPSEEK_BUILD_TESTS)
+        set_target_properties(${name} PROPERTIES VERIFY_INTERFACE_HEADER_SETS ON)
+    endif()
+endfunction()
+
+# deepseek_find(<package> <Debian package> <option> <find_package arguments>...): finds a dependency or says how
+# to get it. GLOBAL, because a parent project links our targets from its own directory.
+macro(deepseek_find package debian option)
+    find_package(${package} ${ARGN} QUIET GLOBAL)
+    if(NOT ${package}_FOUND)
+        message(FATAL_ERROR "deepseek needs ${package} (Debian: ${debian}), which was not found. "
+            "Install it, point ${package}_ROOT at it, or set ${option}=OFF to go without.")
+    endif()
+endmacro()
+
+deepseek_add_part(deepseek deepseek ${deepseek_core_headers})
+target_compile_features(deepseek INTERFACE cxx_std_20)
+
+if(DEEPSEEK_CPU)
+    deepseek_find(Eigen3 libeigen3-dev DEEPSEEK_CPU 3.4 NO_MODULE)
+    deepseek_find(Threads libc6-dev DEEPSEEK_CPU)
+    deepseek_add_part(deepseek_cpu cpu ${deepseek_cpu_headers})
+    target_link_libraries(deepseek_cpu INTERFACE deepseek Eigen3::Eigen Threads::Threads)
+endif()
+
+if(DEEPSEEK_FILES)
+    deepseek_find(nlohmann_json nlohmann-json3-dev DEEPSEEK_FILES 3.11)
+    deepseek_find(PCRE2 libpcre2-dev DEEPSEEK_FILES 10.32)
+    deepseek_add_part(deepseek_files files ${deepseek_files_headers})
+    target_link_libraries(deepseek_files INTERFACE deepseek nlohmann_json::nlohmann_json PCRE2::8BIT)
+endif()
