@@ -1,0 +1,509 @@
+// SPDX-License-Identifier: MIT
+#ifndef DEEPSEEK_IO_SAFETENSORS_HPP
+#define DEEPSEEK_IO_SAFETENSORS_HPP
+
+#include <deepseek/core/error.hpp>
+#include <deepseek/core/index.hpp>
+#include <deepseek/io/dtype.hpp>
+#include <deepseek/io/file.hpp>
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <filesystem>
+#include <functional>
+#include <limits>
+#include <map>
+#include <numeric>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+// The safetensors format (github.com/huggingface/safetensors): an 8-byte little-endian length, a JSON header
+// of that length, then the tensors' bytes. This header needs nothing of the library but its error type, its
+// index type and its file access, and may be used alone.
+
+namespace deepseek::inline DEEPSEEK_ABI::io {
+
+/// Longest header the format allows, in bytes.
+inline constexpr std::uint64_t kSafetensorsHeaderLimit = 100'000'000;
+
+/// One tensor of an open file. The bytes belong to the file object and may lie at any address: copy, or use
+/// `decode`.
+struct FileTensor {
+    std::string name;
+    DType dtype = DType::f32;
+    std::vector<index_t> shape;  ///< empty for a scalar
+    std::span<std::byte const> bytes;
+
+    /// Number of elements. Cannot overflow: it was checked against the file's size.
+    index_t size() const {
+        index_t count = 1;
+        for (auto const extent : shape) {
+            count *= extent;
+        }
+        return count;
+    }
+};
+
+/// "[2, 3]"; "[]" for a scalar.
+inline std::string to_string(std::span<index_t const> shape) {
+    std::string text = "[";
+    for (auto const extent : shape) {
+        text += text.size() > 1 ? ", " : "";
+        text += std::to_string(extent);
+    }
+    return text + "]";
+}
+
+namespace detail {
+
+// A name from a file in quotes, fit for a message: strangers' files may carry escape sequences and megabytes.
+inline std::string in_quotes(std::string_view name, std::size_t longest = 120) {
+    bool const cut = name.size() > longest;
+    while (cut && longest > 0 && (static_cast<unsigned char>(name[longest]) & 0xC0U) == 0x80U) {
+        --longest;  // not inside a character
+    }
+    std::string text = "'";
+    for (char const letter : name.substr(0, longest)) {
+        auto const code = static_cast<unsigned char>(letter);
+        text += code < 0x20 || code == 0x7F ? '?' : letter;
+    }
+    return text + (cut ? "…'" : "'");
+}
+
+// What nlohmann says of an error, without its own prefix. It may quote the file, which need not be text.
+inline std::string json_complaint(std::exception const& error) {
+    std::string text = error.what();
+    if (auto const end = text.find("] "); end != text.npos && text.starts_with("[json.")) {
+        text.erase(0, end + 2);
+    }
+    std::replace_if(
+        text.begin(), text.end(), [](char letter) { return static_cast<unsigned char>(letter) >= 0x80; },
+        '?');
+    auto const shown = in_quotes(text, 240);
+    return shown.substr(1, shown.size() - 2);
+}
+
+// Bytes of a tensor; nothing if they do not fit 64 bits or are no whole number.
+inline std::optional<std::uint64_t> tensor_bytes(DType type, std::span<index_t const> shape) {
+    std::uint64_t count = static_cast<std::uint64_t>(bits(type));
+    for (auto const extent : shape) {
+        auto const factor = static_cast<std::uint64_t>(extent);
+        if (factor != 0 && count > std::numeric_limits<std::uint64_t>::max() / factor) {
+            return std::nullopt;
+        }
+        count *= factor;
+    }
+    return count % 8 == 0 ? std::optional(count / 8) : std::nullopt;
+}
+
+// Receives the header's JSON as a stream of events, so that its depth is bounded, duplicate keys are seen,
+// and memory stays proportional to the header.
+class SafetensorsHeader {
+public:
+    struct Entry {
+        std::string name;
+        DType dtype;
+        std::vector<index_t> shape;
+        std::uint64_t begin;
+        std::uint64_t end;
+    };
+
+    explicit SafetensorsHeader(std::string_view where) : where_(where) {}
+
+    std::vector<Entry> entries;
+    std::map<std::string, std::string> metadata;
+
+    bool start_object(std::size_t) {
+        if (at_ == At::start) {
+            at_ = At::names;
+        } else if (at_ == At::names && name_ == "__metadata__") {
+            if (std::exchange(has_metadata_, true)) {
+                refuse("is given twice");
+            }
+            at_ = At::metadata;
+        } else if (at_ == At::names) {
+            at_ = At::tensor;
+            dtype_.reset();
+            shape_.reset();
+            offsets_.reset();
+        } else {
+            found("an object");
+        }
+        return true;
+    }
+    bool key(std::string& text) {
+        (at_ == At::names ? name_ : field_) = std::move(text);
+        if (at_ == At::tensor) {
+            bool const again = field_ == "dtype"          ? dtype_.has_value()
+                               : field_ == "shape"        ? shape_.has_value()
+                               : field_ == "data_offsets" ? offsets_.has_value()
+                                                          : false;
+            if (again) {
+                refuse(field_, " is given twice");
+            }
+            if (field_ != "dtype" && field_ != "shape" && field_ != "data_offsets") {
+                refuse("expected dtype, shape and data_offsets, found ", in_quotes(field_));
+            }
+        }
+        return true;
+    }
+    bool end_object() {
+        if (at_ == At::tensor) {
+            if (!dtype_ || !shape_ || !offsets_) {
+                refuse(!dtype_ ? "dtype" : !shape_ ? "shape" : "data_offsets", " is missing");
+            }
+            if (offsets_->size() != 2) {
+                refuse("data_offsets must be two numbers, found ", offsets_->size());
+            }
+            entries.push_back(
+                {std::move(name_), *dtype_, std::move(*shape_), (*offsets_)[0], (*offsets_)[1]});
+        }
+        at_ = at_ == At::names ? At::end : At::names;
+        return true;
+    }
+    bool start_array(std::size_t) {
+        if (at_ == At::tensor && field_ == "shape") {
+            at_ = At::shape;
+            shape_.emplace();
+        } else if (at_ == At::tensor && field_ == "data_offsets") {
+            at_ = At::offsets;
+            offsets_.emplace();
+        } else {
+            found("an array");
+        }
+        return true;
+    }
+    bool end_array() {
+        at_ = At::tensor;
+        return true;
+    }
+    bool string(std::string& text) {
+        if (at_ == At::metadata) {
+            if (!metadata.emplace(field_, std::move(text)).second) {
+                refuse(in_quotes(field_), " is given twice");
+            }
+        } else if (at_ == At::tensor && field_ == "dtype") {
+            dtype_ = dtype_named(text);
+            if (!dtype_) {
+                refuse("unknown dtype ", in_quotes(text));
+            }
+        } else {
+            found("a string");
+        }
+        return true;
+    }
+    bool number_unsigned(std::uint64_t value) {
+        if (at_ == At::shape && value <= std::numeric_limits<index_t>::max()) {
+            shape_->push_back(static_cast<index_t>(value));
+        } else if (at_ == At::offsets) {
+            offsets_->push_back(value);
+        } else {
+            found(message("the number ", value));
+        }
+        return true;
+    }
+    bool number_integer(std::int64_t value) { return found(message("the number ", value)); }
+    bool number_float(double, std::string const& text) {
+        return found(message("the number ", in_quotes(text)));
+    }
+    bool boolean(bool value) { return found(value ? "true" : "false"); }
+    bool null() { return found("null"); }
+    bool binary(std::vector<std::uint8_t>&) { return found("binary data"); }  // not in JSON text
+    bool parse_error(std::size_t, std::string const&, std::exception const& error) {
+        throw FormatError(message(where_, ": the header is not valid JSON: ", json_complaint(error)));
+    }
+
+private:
+    enum class At : std::uint8_t { start, names, metadata, tensor, shape, offsets, end };
+
+    template <class... Parts>
+    [[noreturn]] void refuse(Parts const&... parts) const {
+        throw FormatError(message(where_, ": ",
+                                  at_ == At::metadata || name_ == "__metadata__"
+                                      ? std::string("__metadata__")
+                                      : message("tensor ", in_quotes(name_)),
+                                  ": ", parts...));
+    }
+    // A value of the wrong kind.
+    [[noreturn]] bool found(std::string_view what) const {
+        switch (at_) {
+            case At::names:
+                refuse("must be an object, found ", what);
+            case At::metadata:
+                refuse(in_quotes(field_), " must be a string, found ", what);
+            case At::tensor:
+                refuse(field_, field_ == "dtype" ? " must be a string" : " must be an array", ", found ",
+                       what);
+            case At::shape:
+            case At::offsets:
+                refuse(field_, " must hold integers from 0 to 2^63 - 1, found ", what);
+            default:
+                throw FormatError(message(where_, ": the header must be an object, found ", what));
+        }
+    }
+
+    std::string_view where_;
+    At at_ = At::start;
+    bool has_metadata_ = false;
+    std::string name_;
+    std::string field_;
+    std::optional<DType> dtype_;
+    std::optional<std::vector<index_t>> shape_;
+    std::optional<std::vector<std::uint64_t>> offsets_;
+};
+
+inline SafetensorsHeader parse_safetensors_header(std::string_view text, std::string_view where) {
+    expects<FormatError>(text.starts_with('{'), where, ": the header does not begin with '{'");
+    // The JSON reader takes a NUL for the end of its input and would not look at what follows.
+    expects<FormatError>(text.find('\0') == text.npos, where, ": the header holds a NUL byte");
+    SafetensorsHeader header(where);
+    nlohmann::json::sax_parse(text.begin(), text.end(), &header);
+    return header;
+}
+
+}  // namespace detail
+
+/// What to overlook when reading.
+struct SafetensorsOptions {
+    bool allow_trailing_bytes = false;  ///< some published files have bytes after the last tensor
+};
+
+/// A safetensors file open for reading: the header is parsed and checked, the tensors stay where they are.
+///
+/// The header must be one JSON object without duplicate keys; every tensor's bytes must be exactly its shape
+/// times its type; together the tensors must cover the rest of the file without gaps or overlaps. Values are
+/// not looked at.
+///
+/// Errors:    FileError if the file cannot be read; FormatError naming the file and the tensor otherwise
+/// Cost:      proportional to the header; the data is mapped, not read
+/// Source:    README.md and safetensors/src/tensor.rs of github.com/huggingface/safetensors
+class SafetensorsFile {
+public:
+    static SafetensorsFile open(std::filesystem::path const& path, SafetensorsOptions options = {}) {
+        MappedFile file(path);
+        auto const bytes = file.bytes();
+        return {std::move(file), bytes, path.native(), options};
+    }
+
+    /// A file already in memory, which must outlive the object. `where` stands for its name in messages.
+    static SafetensorsFile parse(std::span<std::byte const> bytes, std::string const& where = "safetensors",
+                                 SafetensorsOptions options = {}) {
+        return {MappedFile(), bytes, where, options};
+    }
+
+    /// The file's path, or the name given to `parse`.
+    std::string const& where() const { return where_; }
+
+    /// All tensors in the order of their bytes.
+    std::vector<FileTensor> const& tensors() const { return tensors_; }
+
+    /// The tensor of that name, or null.
+    FileTensor const* find(std::string_view tensor_name) const {
+        auto const at =
+            std::lower_bound(by_name_.begin(), by_name_.end(), tensor_name,
+                             [&](std::size_t i, std::string_view n) { return tensors_[i].name < n; });
+        return at != by_name_.end() && tensors_[*at].name == tensor_name ? &tensors_[*at] : nullptr;
+    }
+
+    /// The header's free-form strings.
+    std::map<std::string, std::string> const& metadata() const { return metadata_; }
+
+private:
+    SafetensorsFile(MappedFile file, std::span<std::byte const> bytes, std::string where,
+                    SafetensorsOptions options)
+        : file_(std::move(file)), where_(std::move(where)) {
+        std::uint64_t header_size = 0;
+        expects<FormatError>(bytes.size() >= sizeof header_size, where_, ": has ", bytes.size(),
+                             " bytes, too few for a safetensors file");
+        std::memcpy(&header_size, bytes.data(), sizeof header_size);
+        expects<FormatError>(header_size <= kSafetensorsHeaderLimit, where_, ": not a safetensors file: the ",
+                             "first 8 bytes give a header of ", header_size, " bytes, the format allows ",
+                             kSafetensorsHeaderLimit);
+        auto const rest = bytes.subspan(sizeof header_size);
+        expects<FormatError>(header_size <= rest.size(), where_, ": truncated: a header of ", header_size,
+                             " bytes is announced, ", rest.size(), " bytes follow");
+        auto header = detail::parse_safetensors_header(
+            {reinterpret_cast<char const*>(rest.data()), static_cast<std::size_t>(header_size)}, where_);
+        metadata_ = std::move(header.metadata);
+        place(std::move(header.entries), rest.subspan(static_cast<std::size_t>(header_size)), options);
+    }
+
+    // Checks that the entries tile the data and turns them into tensors. Every sum and product is bounded by
+    // the size of the data, which exists.
+    void place(std::vector<detail::SafetensorsHeader::Entry> entries, std::span<std::byte const> data,
+               SafetensorsOptions options) {
+        std::sort(entries.begin(), entries.end(), [](auto const& a, auto const& b) {
+            return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
+        });
+        by_name_.resize(entries.size());
+        std::iota(by_name_.begin(), by_name_.end(), std::size_t{0});
+        std::sort(by_name_.begin(), by_name_.end(),
+                  [&](std::size_t a, std::size_t b) { return entries[a].name < entries[b].name; });
+        auto const twice = std::adjacent_find(
+            by_name_.begin(), by_name_.end(),
+            [&](std::size_t a, std::size_t b) { return entries[a].name == entries[b].name; });
+        if (twice != by_name_.end()) [[unlikely]] {
+            throw FormatError(
+                message(where_, ": tensor ", detail::in_quotes(entries[*twice].name), " is given twice"));
+        }
+
+        std::uint64_t covered = 0;
+        tensors_.reserve(entries.size());
+        for (auto& entry : entries) {
+            expects_offsets(entry, covered, data.size());
+            auto const expected = detail::tensor_bytes(entry.dtype, entry.shape);
+            if (expected != entry.end - entry.begin) [[unlikely]] {
+                throw FormatError(
+                    message(where_, ": tensor ", detail::in_quotes(entry.name), ": ", name(entry.dtype), " ",
+                            to_string(entry.shape), " takes ",
+                            expected ? message(*expected, " bytes") : "no whole number of bytes below 2^64",
+                            ", data_offsets give ", entry.end - entry.begin));
+            }
+            tensors_.push_back({std::move(entry.name), entry.dtype, std::move(entry.shape),
+                                data.subspan(static_cast<std::size_t>(entry.begin),
+                                             static_cast<std::size_t>(entry.end - entry.begin))});
+            covered = entry.end;
+        }
+        expects<FormatError>(options.allow_trailing_bytes || covered == data.size(), where_, ": ",
+                             data.size() - covered, " bytes follow the last tensor");
+    }
+
+    // Each tensor must begin where the one before it ended, and end within the data.
+    void expects_offsets(detail::SafetensorsHeader::Entry const& entry, std::uint64_t covered,
+                         std::size_t data_size) const {
+        auto const expects_that = [&](bool condition, auto const&... parts) {
+            if (!condition) [[unlikely]] {
+                throw FormatError(message(where_, ": tensor ", detail::in_quotes(entry.name),
+                                          ": data_offsets [", entry.begin, ", ", entry.end, "] ", parts...));
+            }
+        };
+        expects_that(entry.begin <= entry.end, "end before they begin");
+        expects_that(entry.begin >= covered, "overlap the tensor before, which ends at ", covered);
+        expects_that(entry.begin <= covered, "leave a gap: the tensors before end at ", covered);
+        expects_that(entry.end <= data_size, "pass the end of the data, which has ", data_size, " bytes");
+    }
+
+    MappedFile file_;
+    std::string where_;
+    std::vector<FileTensor> tensors_;
+    std::vector<std::size_t> by_name_;  // indices into tensors_
+    std::map<std::string, std::string> metadata_;
+};
+
+/// Takes bytes in order; what a producer of tensor data writes to.
+using ByteSink = std::function<void(std::span<std::byte const>)>;
+
+/// A tensor to be written. Its bytes are asked for when it is their turn, so that no second copy of a model
+/// need exist.
+struct OutputTensor {
+    std::string name;
+    DType dtype = DType::f32;
+    std::vector<index_t> shape;
+    /// Called once; passes shape × dtype bytes to the sink, in as many pieces as it likes.
+    std::function<void(ByteSink const&)> produce;
+};
+
+/// A tensor whose bytes lie in memory until the file is written.
+inline OutputTensor output_tensor(std::string name, DType dtype, std::vector<index_t> shape,
+                                  std::span<std::byte const> bytes) {
+    return {std::move(name), dtype, std::move(shape), [bytes](ByteSink const& sink) { sink(bytes); }};
+}
+
+namespace detail {
+// Sorts the tensors as they will lie in the file, and gives the header with its length before it.
+inline std::string layout_safetensors(std::vector<OutputTensor>& tensors,
+                                      std::map<std::string, std::string> const& metadata,
+                                      std::string const& where) try {
+    std::sort(tensors.begin(), tensors.end(), [](OutputTensor const& a, OutputTensor const& b) {
+        return a.dtype != b.dtype ? a.dtype > b.dtype : a.name < b.name;
+    });
+    std::string json = "{";
+    if (!metadata.empty()) {
+        json += "\"__metadata__\":" + nlohmann::json(metadata).dump();
+    }
+    std::uint64_t end = 0;
+    std::vector<std::string_view> names;
+    for (auto const& tensor : tensors) {
+        constexpr auto most = static_cast<std::uint64_t>(std::numeric_limits<index_t>::max());
+        bool const negative =
+            std::any_of(tensor.shape.begin(), tensor.shape.end(), [](index_t extent) { return extent < 0; });
+        auto const bytes = negative ? most + 1 : tensor_bytes(tensor.dtype, tensor.shape).value_or(most + 1);
+        if (bytes > most - end) [[unlikely]] {
+            throw Error(message(where, ": tensor ", in_quotes(tensor.name), ": cannot have shape ",
+                                to_string(tensor.shape)));
+        }
+        expects(tensor.name != "__metadata__", where, ": a tensor cannot be named __metadata__");
+        json += json.size() > 1 ? "," : "";
+        json += nlohmann::json(tensor.name).dump() + ":{\"dtype\":\"" + std::string(name(tensor.dtype)) +
+                "\",\"shape\":" + nlohmann::json(tensor.shape).dump() + ",\"data_offsets\":[" +
+                message(end, ",", end + bytes) + "]}";
+        end += bytes;
+        names.push_back(tensor.name);
+    }
+    json += '}';
+    json.resize((json.size() + 7) / 8 * 8, ' ');
+    expects(json.size() <= kSafetensorsHeaderLimit, where, ": the header would take ", json.size(),
+            " bytes, the format allows ", kSafetensorsHeaderLimit);
+    std::sort(names.begin(), names.end());
+    auto const twice = std::adjacent_find(names.begin(), names.end());
+    expects(twice == names.end(), where, ": two tensors are named ",
+            in_quotes(twice == names.end() ? std::string_view() : *twice));
+
+    std::uint64_t const header_size = json.size();
+    std::string file(sizeof header_size, '\0');
+    std::memcpy(file.data(), &header_size, sizeof header_size);
+    return file + json;
+} catch (nlohmann::json::exception const& error) {
+    throw Error(message(where, ": a name or a metadata string is not UTF-8: ", json_complaint(error)));
+}
+}  // namespace detail
+
+/// Writes a safetensors file through `file`, anything with write(span of bytes) and write(string_view), such
+/// as an AtomicFile. The caller commits it. The result equals, byte for byte, what the safetensors libraries
+/// write for the same tensors and at most one metadata entry (they do not order these).
+///
+/// Errors:    Error if names repeat, a name is not UTF-8, a shape is impossible, or a producer delivers
+/// another number of bytes than announced; what `file` throws
+/// Cost:      holds the header in memory, and of the data what the producers hold
+template <class File>
+void write_safetensors_to(File& file, std::vector<OutputTensor> tensors,
+                          std::map<std::string, std::string> const& metadata = {}) {
+    std::string const where = file.path().native();
+    file.write(std::string_view(detail::layout_safetensors(tensors, metadata, where)));
+    for (auto const& tensor : tensors) {
+        auto const expected = *detail::tensor_bytes(tensor.dtype, tensor.shape);
+        std::uint64_t written = 0;
+        tensor.produce([&](std::span<std::byte const> bytes) {
+            written += bytes.size();
+            expects(written <= expected, where, ": tensor ", detail::in_quotes(tensor.name),
+                    ": more than the ", expected, " bytes of its shape ", to_string(tensor.shape),
+                    " were produced");
+            file.write(bytes);
+        });
+        expects(written == expected, where, ": tensor ", detail::in_quotes(tensor.name), ": ", written,
+                " bytes were produced, its shape ", to_string(tensor.shape), " takes ", expected);
+    }
+}
+
+/// Writes a safetensors file that appears under its name whole or not at all.
+///
+/// Errors:    as above; FileError if the disk is full or the directory cannot be written: whatever had the
+/// name before is then unchanged
+inline void write_safetensors(std::filesystem::path const& path, std::vector<OutputTensor> tensors,
+                              std::map<std::string, std::string> const& metadata = {}) {
+    AtomicFile file(path);
+    write_safetensors_to(file, std::move(tensors), metadata);
+    file.commit();
+}
+
+}  // namespace deepseek::inline DEEPSEEK_ABI::io
+
+#endif
