@@ -67,7 +67,8 @@ def balanced(config: dict) -> dict:
 
 
 def bias_update(config: dict) -> dict:
-    """Two micro-batches, then one update of each layer's bias from the counts of both; speed 0.001."""
+    """Two micro-batches, then one update of each layer's bias from the counts of both, by 0.001 as a float32."""
+    speed = float(np.float32(0.001))
     weights = hf.weights_of(double_model(config))
     batches = [choose_tokens(config, weights, f"bias.{i}", BATCH, LENGTH)[0] for i in range(2)]
     routes = [reference.forward(config, weights, tokens).routes for tokens in batches]
@@ -77,8 +78,8 @@ def bias_update(config: dict) -> dict:
         name = f"model.layers.{layer}.mlp.gate.e_score_correction_bias"
         total = counts.sum(0)
         fixture[f"bias.counts.{layer}"] = counts.numpy()
-        fixture[f"bias.after.{layer}"] = reference.updated_bias(weights[name], total, 0.001).numpy()
-        zero_mean = reference.updated_bias(weights[name], total, 0.001, zero_mean=True)
+        fixture[f"bias.after.{layer}"] = reference.updated_bias(weights[name], total, speed).numpy()
+        zero_mean = reference.updated_bias(weights[name], total, speed, zero_mean=True)
         fixture[f"bias.after_zero_mean.{layer}"] = zero_mean.numpy()
     return fixture
 
