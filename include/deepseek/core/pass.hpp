@@ -7,16 +7,23 @@
 
 namespace deepseek::inline DEEPSEEK_ABI {
 
-/// What the rows of one forward or backward pass are: `sequences` of `length` consecutive tokens each, one sequence
-/// after the other, the first token of each at `position` of its sequence.
+/// What the rows of one forward or backward pass are: `sequences` of `length` consecutive tokens each, one
+/// sequence after the other, the first token of each at `position` of its sequence.
 struct Pass {
     index_t sequences = 1;
     index_t length = 0;
     index_t position = 0;  ///< 0 in training; the cache's length in generation
 
-    bool training = false;      ///< dropout acts and expert load is counted
-    float balance_alpha = 0;    ///< weight of the sequence-wise balance loss (4.5 of the V3 report: 1e-4)
-    RandomKey random{Seed{0}};  ///< of this layer, step and micro-batch; dropout masks are drawn from it
+    double loss_scale = 1;           ///< of gradients: 1 / micro-batches per optimizer step
+    double balance_alpha = 0;        ///< weight of the sequence-wise balance loss; V3: 1e-4
+    double* balance_loss = nullptr;  ///< in the backend's memory: every mixture of experts adds its own
+
+    bool recompute = false;  ///< blocks keep only their input and run forward again in the backward pass
+
+    float embedding_dropout = 0;  ///< probability of zero; of the embedded tokens
+    float attention_dropout = 0;  ///< of attention weights
+    float residual_dropout = 0;   ///< of what attention and feed-forward networks add to the residual stream
+    RandomKey random{Seed{0}};    ///< of this layer, step and micro-batch; dropout masks are drawn from it
 
     constexpr index_t rows() const { return sequences * length; }
 

@@ -36,7 +36,8 @@ struct Info {
     Init init = Init::normal;
     Role role = Role::decayed;
     Shard shard = Shard::replicated;
-    index_t parts = 1;  ///< tensors of equal extents stacked by rows (experts); files hold them one by one
+    index_t parts = 1;   ///< tensors of equal extents stacked by rows (experts); files hold them one by one
+    index_t active = 1;  ///< how many of the parts a token uses on its way through the main model
     Path const* path = nullptr;  ///< what precedes the name, outermost first
 };
 
@@ -86,6 +87,18 @@ constexpr index_t count_params() {
     return count;
 }
 
+template <class L>
+constexpr index_t count_active_params() {
+    index_t count = 0;
+    described_params<L> params{};
+    L::visit(
+        [&](Info const& info, auto const& tensor) {
+            count += info.role == Role::state ? 0 : tensor.size / info.parts * info.active;
+        },
+        params);
+    return count;
+}
+
 // Tensors start on cache lines, whatever precedes them.
 inline constexpr index_t kTensorAlignment = 64;
 
@@ -107,6 +120,11 @@ constexpr index_t count_bytes() {
 /// Learned parameters of a layer or model. The router's balancing bias is state, not a parameter.
 template <class L>
 inline constexpr index_t param_count = detail::count_params<L>();
+
+/// Learned parameters that a token passes through: of a mixture, the experts chosen for it; of MTP modules,
+/// none.
+template <class L>
+inline constexpr index_t active_param_count = detail::count_active_params<L>();
 
 /// Bytes of a buffer that holds every tensor of L with elements of T, padding included.
 template <class L, class T>

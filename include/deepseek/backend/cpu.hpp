@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: MIT
+#ifndef DEEPSEEK_BACKEND_CPU_HPP
+#define DEEPSEEK_BACKEND_CPU_HPP
+
+#include <deepseek/backend/concept.hpp>
+#include <deepseek/backend/cpu/attention.hpp>
+#include <deepseek/backend/cpu/gemm.hpp>
+#include <deepseek/backend/cpu/latent_attention.hpp>
+#include <deepseek/backend/cpu/pool.hpp>
+#include <deepseek/core/arena.hpp>
+#include <deepseek/core/error.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <new>
+#include <thread>
+
+namespace deepseek::inline DEEPSEEK_ABI {
+
+/// Computes on the host's processor: double, float, and float with bf16 weights.
+///
+/// Results are the same bits for any number of threads: work is cut into parts of fixed size, and sums have a
+/// fixed order. One Cpu serves one thread of the program at a time; make one per thread.
+class Cpu {
+public:
+    struct Options {
+        int threads = 0;  ///< 0: as many as the machine runs at once
+    };
+
+    /// Errors:    Error if the number of threads is negative or the system refuses one
+    explicit Cpu(Options options = {.threads = 0}) : pool_(thread_count(options.threads)), scratch_(*this) {}
+
+    int threads() const { return pool_.threads(); }
+    cpu::Pool& pool() { return pool_; }
+    Arena<Cpu>& scratch() { return scratch_; }
+
+    std::byte* allocate(index_t bytes) {
+        auto* const memory = ::operator new(static_cast<std::size_t>(bytes), kAlignment, std::nothrow);
+        expects(memory != nullptr, "Cpu: the system has no ", bytes, " bytes of memory left");
+        return static_cast<std::byte*>(memory);
+    }
+    void deallocate(std::byte* memory, index_t) noexcept { ::operator delete(memory, kAlignment); }
+
+    void copy_from_host(void* to, void const* from, index_t bytes) { copy(to, from, bytes); }
+    void copy_to_host(void* to, void const* from, index_t bytes) { copy(to, from, bytes); }
+    void copy(void* to, void const* from, index_t bytes) {
+        if (bytes > 0) {
+            std::memmove(to, from, static_cast<std::size_t>(bytes));
+        }
+    }
+    void fill_zero(void* to, index_t bytes) {
+        if (bytes > 0) {
+            std::memset(to, 0, static_cast<std::size_t>(bytes));
+        }
+    }
+    void synchronize() {}
+
+    /// f(i) for every i in [0, count), spread over the threads where that pays (see concept Loops).
+    template <class F>
+    void for_each(index_t count, index_t cost, F const& f) {
+        auto const part = std::max<index_t>(1, kPartElements / std::max<index_t>(1, cost));
+        pool_.run(ceil_div(count, part), [&](index_t task) {
+            auto const end = std::min(count, (task + 1) * part);
+            for (auto i = task * part; i < end; ++i) {
+                f(i);
+            }
+        });
+    }
+
+private:
+    // Handing out a part costs about half a microsecond; this many elements take several.
+    static constexpr index_t kPartElements = 8192;
+    static constexpr std::align_val_t kAlignment{64};
+
+    static int thread_count(int wanted) {
+        expects(wanted >= 0, "Cpu: the number of threads is negative: ", wanted);
+        return wanted > 0 ? wanted : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+    }
+
+    cpu::Pool pool_;
+    Arena<Cpu> scratch_;
+};
+
+}  // namespace deepseek::inline DEEPSEEK_ABI
+
+#endif

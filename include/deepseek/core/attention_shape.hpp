@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT
+#ifndef DEEPSEEK_CORE_ATTENTION_SHAPE_HPP
+#define DEEPSEEK_CORE_ATTENTION_SHAPE_HPP
+
+#include <deepseek/core/index.hpp>
+#include <deepseek/core/random.hpp>
+
+#include <cstdint>
+
+namespace deepseek::inline DEEPSEEK_ABI {
+
+/// How attention is to be computed, as a layer says it.
+struct AttentionOptions {
+    index_t sequences = 1;  ///< the rows are this many sequences of equal length, one after the other
+    double scale = 1;       ///< factor on every score
+    bool causal =
+        true;  ///< the last query of a sequence sees all its keys, the one before all but the last, …
+    Dropout dropout{};  ///< on the probabilities; element number: AttentionShape::probability
+};
+
+/// All extents of one call, as a backend sees it.
+struct AttentionShape : AttentionOptions {
+    index_t length_q = 0;  ///< queries of a sequence
+    index_t length_k = 0;  ///< keys of a sequence
+    index_t heads = 0;
+    index_t nope = 0;   ///< width of a head's key without position
+    index_t rope = 0;   ///< width of the rotary key, which all heads share
+    index_t value = 0;  ///< width of a head's value
+
+    constexpr DEEPSEEK_HD index_t key_width() const { return nope + rope; }
+
+    /// How many keys, from the first, query `query` of a sequence sees.
+    constexpr DEEPSEEK_HD index_t visible(index_t query) const {
+        auto const last = causal ? query + 1 + length_k - length_q : length_k;
+        return last > 0 ? last : 0;
+    }
+    /// The first query of a sequence that sees key `key`.
+    constexpr DEEPSEEK_HD index_t first_query(index_t key) const {
+        auto const first = causal ? key + length_q - length_k : 0;
+        return first > 0 ? first : 0;
+    }
+    /// The number by which dropout knows the probability of one key in one row.
+    constexpr DEEPSEEK_HD std::uint64_t probability(index_t sequence, index_t head, index_t query,
+                                                    index_t key) const {
+        return static_cast<std::uint64_t>(((sequence * heads + head) * length_q + query) * length_k + key);
+    }
+};
+
+/// All extents of one call of attention over the latent cache of one sequence.
+struct LatentShape {
+    index_t tokens = 0;     ///< queries: the last tokens of the sequence
+    index_t positions = 0;  ///< entries of the cache, those of the queries included
+    index_t heads = 0;
+    index_t rank = 0;  ///< width of the latent
+    index_t nope = 0;  ///< width of the part of a query's head that was absorbed
+    index_t rope = 0;  ///< width of the rotary part
+    double scale = 1;
+
+    /// How many entries, from the first, query `token` sees.
+    constexpr DEEPSEEK_HD index_t visible(index_t token) const { return positions - tokens + token + 1; }
+};
+
+}  // namespace deepseek::inline DEEPSEEK_ABI
+
+#endif

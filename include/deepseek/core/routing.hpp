@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: MIT
+#ifndef DEEPSEEK_CORE_ROUTING_HPP
+#define DEEPSEEK_CORE_ROUTING_HPP
+
+#include <deepseek/config.hpp>
+
+#include <cstdint>
+
+namespace deepseek::inline DEEPSEEK_ABI {
+
+/// How a router turns its logits into affinities.
+enum class Scoring : std::uint8_t {
+    sigmoid,  ///< DeepSeek-V3: each expert on its own
+    softmax,  ///< DeepSeek-V2: experts compete
+};
+
+/// How a mixture of experts chooses and weights them. Scalars only: a template argument, also of kernels.
+///
+/// Source:    DeepSeek-V3 technical report, 2.1.2; V2 model code for softmax
+struct Routing {
+    Scoring scoring = Scoring::sigmoid;
+    int groups = 1;         ///< experts are split into this many equal groups …
+    int groups_kept = 1;    ///< … and a token may only use experts of the best so many
+    bool normalize = true;  ///< divide the chosen gates by their sum
+    float scale = 1;   ///< factor on the routed experts' output; softmax applies it only where not normalised
+    bool bias = true;  ///< a balancing bias takes part in the choice, not in the gates
+};
+
+}  // namespace deepseek::inline DEEPSEEK_ABI
+
+#endif

@@ -1,0 +1,348 @@
+// SPDX-License-Identifier: MIT
+#ifndef DEEPSEEK_MODEL_MODEL_HPP
+#define DEEPSEEK_MODEL_MODEL_HPP
+
+#include <deepseek/core/arena.hpp>
+#include <deepseek/core/batch.hpp>
+#include <deepseek/core/layer.hpp>
+#include <deepseek/core/model_options.hpp>
+#include <deepseek/core/pass.hpp>
+#include <deepseek/layers/mtp.hpp>
+#include <deepseek/model/blocks.hpp>
+#include <deepseek/model/parts.hpp>
+#include <deepseek/model/tape.hpp>
+#include <deepseek/ops/cross_entropy.hpp>
+#include <deepseek/ops/dropout.hpp>
+#include <deepseek/ops/elementwise.hpp>
+#include <deepseek/ops/embedding.hpp>
+#include <deepseek/ops/matmul.hpp>
+#include <deepseek/ops/reduce.hpp>
+#include <deepseek/ops/rms_norm.hpp>
+#include <deepseek/ops/shift.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <span>
+#include <type_traits>
+
+namespace deepseek::inline DEEPSEEK_ABI {
+
+namespace detail {
+
+template <class Slot, index_t Vocabulary, index_t Dim>
+struct model_head {
+    param<Slot, Vocabulary, Dim> head;
+};
+
+template <index_t VocabularySize, ModelOptions Options, int Depth, class... Kinds>
+struct model_type {
+    using Blocks = Stack<0, Options, Kinds...>;
+    static constexpr index_t vocabulary = VocabularySize;
+    static constexpr index_t width = Blocks::Block::width;
+    static constexpr index_t layers = Blocks::size;
+    static constexpr index_t mtp_depth = Depth;
+    static constexpr ModelOptions options = Options;
+
+    using MtpModule = mtp_module<typename last_kind<Kinds...>::type::template block<Options>, Options>;
+
+    template <class Slot>
+    struct Params : std::conditional_t<Options.tied_head, Absent<0>, model_head<Slot, vocabulary, width>> {
+        param<Slot, vocabulary, width> embedding;
+        typename Blocks::template Params<Slot> blocks;
+        param<Slot, width> norm;
+        std::array<typename MtpModule::template Params<Slot>, Depth> mtp;
+    };
+
+    /// Names are those of Hugging Face files; MTP modules are layers behind the last.
+    static constexpr void visit(auto&& f, auto&... set) {
+        f(Info{.name = "model.embed_tokens.weight"}, set.embedding...);
+        Blocks::each(
+            [&]<class Block>(std::type_identity<Block>, index_t layer, auto&... block) {
+                visit_child<Block>("model.layers.", layer, f, block...);
+            },
+            set.blocks...);
+        f(Info{.name = "model.norm.weight", .init = Init::ones, .role = Role::undecayed}, set.norm...);
+        if constexpr (!Options.tied_head) {
+            f(Info{.name = "lm_head.weight"}, set.head...);
+        }
+        auto const beside = [&](Info info, auto&... tensors) {
+            info.active = 0;  // no token of the main model passes through
+            f(info, tensors...);
+        };
+        for (std::size_t k = 0; k < Depth; ++k) {
+            visit_child<MtpModule>("model.layers.", layers + static_cast<index_t>(k), beside, set.mtp[k]...);
+        }
+    }
+
+    template <class T>
+    using Tape = model_tape<model_type, T>;
+
+    /// Runs the blocks and the MTP modules over a batch and keeps in the arena what backward needs.
+    ///
+    /// Shapes:    batch.tokens, batch.targets [pass.sequences, pass.length], ids in [0, vocabulary)
+    /// Errors:    ShapeError if the batch is not of the pass's extents or sequences are not longer than the
+    /// MTP depth
+    template <class T, class B>
+    static Tape<T> forward(B& be, Pass const& pass, viewed_params<model_type, T const> const& p,
+                           Batch const& batch, Arena<B>& arena) {
+        check(pass, batch);
+        auto tape = take_tape<T>(be, pass, batch, arena);
+        ops::embed(be, tape.hidden[0], p.embedding, tape.tokens[0]);
+        ops::dropout(be, tape.hidden[0], embedding_dropout(pass));
+        Blocks::each(
+            [&]<class Block>(std::type_identity<Block>, index_t layer, auto& block, auto& saved) {
+                auto const [x, y] = tape.around(layer);
+                auto const scope = be.scratch().scope();
+                if (pass.recompute) {
+                    auto temporary = Block::template take_saved<T>(be.scratch(), x.rows);
+                    Block::forward(be, of_layer(pass, layer), block, x, y, temporary);
+                } else {
+                    Block::forward(be, of_layer(pass, layer), block, x, y, saved);
+                }
+            },
+            p.blocks, tape.blocks);
+        ops::rms_norm(be, tape.output, tape.hidden[layers], p.norm, tape.inverse_rms, Options.norm_epsilon);
+        for (std::size_t k = 0; k < Depth; ++k) {
+            auto& saved = tape.mtp[k];
+            ops::embed(be, saved.embedded, p.embedding, tape.tokens[k + 1]);
+            ops::drop_last(be, saved.hidden, tape.output_of(k), pass.sequences);
+            MtpModule::forward(be, of_depth(pass, k + 1), p.mtp[k], saved);
+        }
+        return tape;
+    }
+
+    /// Adds the losses of a forward pass to losses[0] (main), losses[k] (MTP depth k), each times
+    /// pass.loss_scale.
+    ///
+    /// Units:     nats per token of the main model: an MTP loss is divided by the same count though it has
+    /// fewer terms
+    template <class T, class B>
+    static void loss(B& be, viewed_params<model_type, T const> const& p, Tape<T>& tape, double* losses) {
+        for (std::size_t k = 0; k <= Depth; ++k) {
+            head_loss<T>(be, p, tape, k, losses + k);
+        }
+    }
+
+    /// Adds the gradients of main loss + mtp_weight / Depth * sum of MTP losses + balance losses, times
+    /// pass.loss_scale, to g, and the losses to `losses` as loss() does. Uses the tape up.
+    template <class T, class B>
+    static void backward(B& be, viewed_params<model_type, T const> const& p, Tape<T>& tape,
+                         viewed_params<model_type, T>& g, double mtp_weight, double* losses) {
+        auto const& pass = tape.pass;
+        auto const scope = be.scratch().scope();
+        auto d = be.scratch().template rows<T, width>(
+            pass.rows());  // gradient of the main output, then of the stream
+
+        // The deepest module comes last forward, so first backward; each hands its hidden state's gradient to
+        // the depth before it.
+        head_loss_backward<T>(be, p, tape, 0, d, g, 1, losses);
+        backward_mtp<T>(be, p, tape, d, g, mtp_weight, losses);
+
+        ops::rms_norm_backward(be, d, g.norm, d, tape.hidden[layers], p.norm, tape.inverse_rms,
+                               ops::Write::overwrite);
+        Blocks::each_reversed(
+            [&]<class Block>(std::type_identity<Block>, index_t layer, auto& block, auto& saved,
+                             auto& gradient) {
+                auto const [x, y] = tape.around(layer);
+                auto const layer_pass = of_layer(pass, layer);
+                auto const inner = be.scratch().scope();
+                if (pass.recompute) {
+                    auto temporary = Block::template take_saved<T>(be.scratch(), x.rows);
+                    auto again = layer_pass;
+                    again.balance_loss = nullptr;  // counted in the first forward pass
+                    Block::forward(be, again, block, x, y, temporary);
+                    Block::backward(be, layer_pass, block, x, temporary, d, gradient);
+                } else {
+                    Block::backward(be, layer_pass, block, x, saved, d, gradient);
+                }
+            },
+            p.blocks, tape.blocks, g.blocks);
+        ops::dropout(be, d, embedding_dropout(pass));
+        ops::embed_backward(be, g.embedding, d, tape.tokens[0]);
+    }
+
+    /// What generation remembers of every token.
+    template <class Slot>
+    using Cache = typename Blocks::template Cache<Slot>;
+
+    /// Continues one sequence by `tokens`, which follow the pass.position tokens in the cache; writes the
+    /// normed output of every new token.
+    ///
+    /// Shapes:    output [tokens, width]; the cache holds at least pass.position + tokens rows
+    template <class T, class W, class B>
+    static void extend(B& be, Pass const& pass, viewed_params<model_type, W const> const& p,
+                       Token const* tokens, Cache<Viewed<T>>& cache, Rows<T, width> output) {
+        auto const scope = be.scratch().scope();
+        auto hidden = be.scratch().template rows<T, width>(output.rows);                 // [tokens, width]
+        auto inverse_rms = be.scratch().template rows<accumulate_t<T>, 1>(output.rows);  // [tokens]
+        ops::embed(be, hidden, p.embedding, tokens);
+        Blocks::each([&]<class Block>(std::type_identity<Block>, index_t, auto& block,
+                                      auto& entry) { Block::extend(be, pass, block, hidden, hidden, entry); },
+                     p.blocks, cache);
+        ops::rms_norm(be, output, hidden, p.norm, inverse_rms, Options.norm_epsilon);
+    }
+
+    /// logits [rows, vocabulary] of normed outputs.
+    static void logits(auto& be, auto const& p, auto out, auto output) {
+        ops::matmul_nt(be, out, output, head(p));
+    }
+
+private:
+    static constexpr std::uint64_t kEmbeddingUse = 1U << 20U;  // of random numbers; below are the layers
+
+    static auto head(auto const& p) {
+        if constexpr (Options.tied_head) {
+            return p.embedding;
+        } else {
+            return p.head;
+        }
+    }
+
+    static Pass of_layer(Pass const& pass, index_t layer) {
+        return pass.fork(static_cast<std::uint64_t>(layer));
+    }
+
+    static Pass of_depth(Pass const& pass, std::size_t depth) {
+        auto shorter = of_layer(pass, layers + static_cast<index_t>(depth));
+        shorter.length = pass.length - static_cast<index_t>(depth);
+        return shorter;
+    }
+
+    static Dropout embedding_dropout(Pass const& pass) {
+        return {pass.embedding_dropout, pass.random.fork(kEmbeddingUse)};
+    }
+
+    static void check(Pass const& pass, Batch const& batch) {
+        expects<ShapeError>(pass.sequences > 0 && pass.length > Depth && batch.sequences == pass.sequences &&
+                                batch.length == pass.length,
+                            "forward: a batch of ", batch.sequences, " x ", batch.length,
+                            " tokens in a pass of ", pass.sequences, " x ", pass.length,
+                            "; sequences must be longer than the MTP depth ", Depth);
+        auto const count = static_cast<std::size_t>(pass.rows());
+        expects<ShapeError>(batch.tokens.size() == count && batch.targets.size() == count,
+                            "forward: ", batch.tokens.size(), " tokens and ", batch.targets.size(),
+                            " targets for ", count, " rows");
+    }
+
+    template <class T, class B>
+    static Tape<T> take_tape(B& be, Pass const& pass, Batch const& batch, Arena<B>& arena) {
+        Tape<T> tape;
+        tape.pass = pass;
+        auto const count = pass.rows();
+        for (auto& hidden : tape.hidden) {
+            hidden = arena.template rows<T, width>(count);
+        }
+        tape.inverse_rms = arena.template rows<accumulate_t<T>, 1>(count);
+        tape.output = arena.template rows<T, width>(count);
+        if (!pass.recompute) {
+            tape.blocks = Blocks::template take_saved<T>(arena, count);
+        }
+        for (std::size_t k = 0; k <= Depth; ++k) {
+            auto const depth = static_cast<index_t>(k);
+            auto const rows = count - depth * pass.sequences;
+            tape.tokens[k] = arena.template take<Token>(rows);
+            tape.targets[k] = arena.template take<Token>(rows);
+            if (k == 0) {
+                auto const bytes = count * static_cast<index_t>(sizeof(Token));
+                be.copy_from_host(tape.tokens[0], batch.tokens.data(), bytes);
+                be.copy_from_host(tape.targets[0], batch.targets.data(), bytes);
+            } else {
+                ops::shift_tokens(be, tape.tokens[k], tape.tokens[0], pass.sequences, pass.length, depth);
+                ops::shift_tokens(be, tape.targets[k], tape.targets[0], pass.sequences, pass.length, depth);
+                tape.mtp[k - 1] = MtpModule::template take_saved<T>(arena, rows);
+            }
+        }
+        return tape;
+    }
+
+    // The head works on parts of the rows, so that the logits of a whole batch never exist at once. A part is
+    // large enough for the products to run at full speed and for the head's gradient, which every part reads
+    // and writes whole, not to dominate.
+    template <class T>
+    static constexpr index_t kHeadRows = std::clamp<index_t>(
+        (index_t{48} << 20) / (vocabulary * static_cast<index_t>(sizeof(T))) / 64 * 64, 64, 2048);
+
+    template <class T, class B, class F>
+    static void for_head_parts(B& be, Tape<T>& tape, std::size_t depth, double* loss, F const& f) {
+        auto const output = tape.output_of(depth);
+        for (index_t begin = 0; begin < output.rows; begin += kHeadRows<T>) {
+            auto const count = std::min(kHeadRows<T>, output.rows - begin);
+            auto const scope = be.scratch().scope();
+            auto scores = be.scratch().template rows<T, vocabulary>(count);       // [count, vocabulary]
+            auto losses = be.scratch().template rows<accumulate_t<T>, 1>(count);  // [count]
+            f(output.slice(begin, count), scores, losses, tape.targets[depth] + begin, begin);
+            ops::add_sum(be, loss, losses, tape.pass.loss_scale / static_cast<double>(tape.pass.rows()));
+        }
+    }
+
+    template <class T, class B>
+    static void head_loss(B& be, viewed_params<model_type, T const> const& p, Tape<T>& tape,
+                          std::size_t depth, double* loss) {
+        for_head_parts<T>(be, tape, depth, loss,
+                          [&](auto h, auto scores, auto losses, Token const* targets, index_t) {
+                              ops::matmul_nt(be, scores, h, head(p));
+                              ops::cross_entropy_loss(be, scores, targets, losses);
+                          });
+    }
+
+    template <class T, class B>
+    static void head_loss_backward(B& be, viewed_params<model_type, T const> const& p, Tape<T>& tape,
+                                   std::size_t depth, Rows<T, width> dh, viewed_params<model_type, T>& g,
+                                   double weight, double* loss) {
+        auto const scale = weight * tape.pass.loss_scale / static_cast<double>(tape.pass.rows());
+        for_head_parts<T>(be, tape, depth, loss,
+                          [&](auto h, auto scores, auto losses, Token const* targets, index_t begin) {
+                              ops::matmul_nt(be, scores, h, head(p));
+                              ops::cross_entropy(be, scores, targets, losses,
+                                                 static_cast<accumulate_t<T>>(scale));
+                              ops::matmul_nn(be, dh.slice(begin, h.rows), scores, head(p));
+                              ops::matmul_tn(be, head(g), scores, h);
+                          });
+    }
+
+    template <class T, class B>
+    static void backward_mtp(B& be, viewed_params<model_type, T const> const& p, Tape<T>& tape,
+                             Rows<T, width> d, viewed_params<model_type, T>& g, double mtp_weight,
+                             double* losses) {
+        if constexpr (Depth > 0) {
+            auto const sequences = tape.pass.sequences;
+            std::array<Rows<T, width>, Depth + 1> doutput{};  // of every depth's normed output
+            doutput[0] = d;
+            for (std::size_t k = 1; k <= Depth; ++k) {
+                doutput[k] = be.scratch().template rows<T, width>(tape.output_of(k).rows);
+                head_loss_backward<T>(be, p, tape, k, doutput[k], g, mtp_weight / Depth, losses + k);
+            }
+            auto dembedded = be.scratch().template rows<T, width>(d.rows);  // of each depth in turn
+            for (std::size_t k = Depth; k >= 1; --k) {
+                auto const rows = doutput[k].rows;
+                MtpModule::backward(be, of_depth(tape.pass, k), p.mtp[k - 1], tape.mtp[k - 1], doutput[k],
+                                    dembedded.slice(0, rows), g.mtp[k - 1]);
+                ops::embed_backward(be, g.embedding, dembedded.slice(0, rows), tape.tokens[k]);
+                ops::drop_last_backward(be, doutput[k - 1], doutput[k], sequences);
+            }
+        }
+    }
+};
+
+}  // namespace detail
+
+/// A language model of DeepSeek-V3's kind, as a type: Vocabulary<V>, then one or more Blocks, then optionally
+/// MTP<Depth> and Options<ModelOptions{…}>.
+///
+/// Members:   vocabulary, width, layers, mtp_depth, options; Params, visit; forward, loss, backward, extend,
+/// logits Source:    DeepSeek-V3 technical report, 2; tensor names of Hugging Face's deepseek_v3
+template <class VocabularySize, class... Parts>
+struct Model : detail::model_base<VocabularySize, Parts...> {
+private:
+    using rules = detail::model_rules<VocabularySize, Parts...>;
+    static_assert(rules::known,
+                  "Model<Vocabulary, Parts…>: every part must be Blocks<…>, MTP<Depth> or Options<…>");
+    static_assert(rules::some,
+                  "Model<Vocabulary, Parts…>: there must be at least one Blocks<Count, Attention, …>");
+    static_assert(rules::equal, "Model<Vocabulary, Parts…>: all Blocks must have the same width");
+};
+
+}  // namespace deepseek::inline DEEPSEEK_ABI
+
+#endif

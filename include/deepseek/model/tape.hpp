@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT
+#ifndef DEEPSEEK_MODEL_TAPE_HPP
+#define DEEPSEEK_MODEL_TAPE_HPP
+
+#include <deepseek/core/dtype.hpp>
+#include <deepseek/core/index.hpp>
+#include <deepseek/core/pass.hpp>
+#include <deepseek/core/view.hpp>
+
+#include <array>
+#include <cstddef>
+#include <utility>
+
+namespace deepseek::inline DEEPSEEK_ABI::detail {
+
+/// What one forward pass keeps for the backward pass: views into the arena it was given, valid as long as its
+/// scope.
+template <class M, class T>
+struct model_tape {
+    static constexpr std::size_t depth = static_cast<std::size_t>(M::mtp_depth);
+
+    Pass pass;
+    std::array<Token*, depth + 1> tokens{};   // [0]: the batch's; [k]: k further on, k rows fewer
+    std::array<Token*, depth + 1> targets{};  // likewise
+    std::array<Rows<T, M::width>, M::layers + 1>
+        hidden{};  // the residual stream before every block and behind all
+    Rows<accumulate_t<T>, 1> inverse_rms{};
+    Rows<T, M::width> output{};                              // normed: what the head sees
+    typename M::Blocks::template Saved<Viewed<T>> blocks{};  // empty views where blocks are recomputed
+    std::array<typename M::MtpModule::template Saved<Viewed<T>>, depth> mtp{};
+
+    /// The normed output of the main model (0) or of an MTP depth.
+    Rows<T, M::width> output_of(std::size_t k) const {
+        if constexpr (depth > 0) {
+            return k == 0 ? output : mtp[k - 1].output;
+        } else {
+            return output;
+        }
+    }
+
+    /// The stream before and behind a block.
+    std::pair<Rows<T, M::width>, Rows<T, M::width>> around(index_t layer) const {
+        auto const i = static_cast<std::size_t>(layer);
+        return {hidden[i], hidden[i + 1]};
+    }
+};
+
+}  // namespace deepseek::inline DEEPSEEK_ABI::detail
+
+#endif

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MIT
+#ifndef DEEPSEEK_OPS_DISPATCH_HPP
+#define DEEPSEEK_OPS_DISPATCH_HPP
+
+#include <deepseek/core/error.hpp>
+#include <deepseek/core/view.hpp>
+#include <deepseek/ops/generic/dispatch.hpp>
+#include <deepseek/ops/matmul.hpp>
+
+#include <cstdint>
+
+// Moves tokens to the experts that were chosen for them and their outputs back. A pair is (token, choice),
+// numbered token * TopK + choice; dispatch sorts the pairs by expert, tokens in order within one expert.
+
+namespace deepseek::inline DEEPSEEK_ABI::ops {
+
+/// Where every pair goes.
+///
+/// Shapes:    offsets [Experts + 1]; pair_at [tokens * TopK]: the pair at each sorted row; row_of [tokens *
+/// TopK]: the
+///            sorted row of each pair
+struct Dispatch {
+    std::int32_t* offsets = nullptr;
+    std::int32_t* pair_at = nullptr;
+    std::int32_t* row_of = nullptr;
+};
+
+/// Sorts the pairs by expert: a stable counting sort.
+///
+/// Shapes:    chosen [tokens, TopK], ids in [0, Experts); the memory of `plan` is the caller's
+template <index_t Experts, class B, class I, index_t TopK>
+void dispatch(B& be, Dispatch plan, Rows<I, TopK> chosen) {
+    if constexpr (requires { dispatch_impl(be, plan, chosen, Experts); }) {
+        dispatch_impl(be, plan, chosen, Experts);
+    } else {
+        be.for_each(1, chosen.rows * TopK,
+                    generic::CountingSort<Experts, TopK>{plan.offsets, plan.pair_at, plan.row_of, chosen});
+    }
+}
+
+/// load[e] += the pairs of expert e.
+template <class B, class T, index_t Experts>
+void count_load(B& be, Matrix<T, Experts, 1> load, std::int32_t const* offsets) {
+    if constexpr (requires { count_load_impl(be, load, offsets); }) {
+        count_load_impl(be, load, offsets);
+    } else {
+        be.for_each(Experts, 1, generic::CountLoad<T, Experts>{load, offsets});
+    }
+}
+
+/// y[row] = x[token of the pair at row].
+///
+/// Shapes:    y [tokens * TopK, C]; x [tokens, C]
+/// Errors:    ShapeError if y has not TopK rows per row of x
+template <index_t TopK, class B, class T, class X, index_t C>
+void gather_pairs(B& be, Rows<T, C> y, Rows<X, C> x, std::int32_t const* pair_at) {
+    expects<ShapeError>(y.rows == x.rows * TopK, "gather_pairs: ", y.rows, " rows from ", x.rows, " tokens");
+    if constexpr (requires { gather_pairs_impl(be, y, x, pair_at, TopK); }) {
+        gather_pairs_impl(be, y, x, pair_at, TopK);
+    } else {
+        be.for_each(y.rows, C, generic::GatherPair<T, C, TopK>{y, x, pair_at});
+    }
+}
+
+/// y[token] (=|+=) the sum over its pairs of gate * x[row of the pair], experts in ascending order. Without
+/// gates (null data) a plain sum: the gradient of gather_pairs.
+///
+/// Shapes:    y [tokens, C]; x [tokens * TopK, C]; gates [tokens, TopK]
+/// Errors:    ShapeError if x has not TopK rows per row of y
+template <class B, class T, class X, class G, index_t C, index_t TopK>
+void combine_pairs(B& be, Rows<T, C> y, Rows<X, C> x, Rows<G, TopK> gates, std::int32_t const* row_of,
+                   Write write) {
+    expects<ShapeError>(x.rows == y.rows * TopK, "combine_pairs: ", x.rows, " rows into ", y.rows, " tokens");
+    if constexpr (requires { combine_pairs_impl(be, y, x, gates, row_of, write == Write::add); }) {
+        combine_pairs_impl(be, y, x, gates, row_of, write == Write::add);
+    } else {
+        be.for_each(y.rows, C * TopK,
+                    generic::CombinePairs<T, C, TopK>{y, x, gates, row_of, write == Write::add});
+    }
+}
+
+/// The gates' part of the experts' backward pass, between two products. With hidden activation h and dh the
+/// gradient it would have at gate 1, the gate's gradient is h · dh; then both are scaled by the gate, so that
+/// the gradient of the down projection (from h) and of what lies before (from dh) see it.
+///
+/// Shapes:    dgates [tokens, TopK], written; hidden, dhidden [tokens * TopK, C] in sorted rows, scaled in
+/// place
+template <class B, class T, class G, index_t C, index_t TopK>
+void gate_backward(B& be, Rows<T, TopK> dgates, Rows<T, C> hidden, Rows<T, C> dhidden, Rows<G, TopK> gates,
+                   std::int32_t const* pair_at) {
+    expects<ShapeError>(
+        hidden.rows == dhidden.rows && hidden.rows == gates.rows * TopK && gates.rows == dgates.rows,
+        "gate_backward: the row counts differ");
+    if constexpr (requires { gate_backward_impl(be, dgates, hidden, dhidden, gates, pair_at); }) {
+        gate_backward_impl(be, dgates, hidden, dhidden, gates, pair_at);
+    } else {
+        be.for_each(hidden.rows, 4 * C,
+                    generic::GateBackward<T, C, TopK>{dgates, hidden, dhidden, gates, pair_at});
+    }
+}
+
+}  // namespace deepseek::inline DEEPSEEK_ABI::ops
+
+#endif

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: MIT
+#ifndef DEEPSEEK_OPS_ROUTE_HPP
+#define DEEPSEEK_OPS_ROUTE_HPP
+
+#include <deepseek/core/error.hpp>
+#include <deepseek/core/routing.hpp>
+#include <deepseek/core/view.hpp>
+#include <deepseek/ops/generic/route.hpp>
+
+#include <cstdint>
+#include <type_traits>
+
+namespace deepseek::inline DEEPSEEK_ABI::ops {
+
+/// Chooses TopK experts per token and computes their gates.
+///
+/// Affinity s is the scoring function of the logits. Experts are chosen by s + bias, within the best groups
+/// (sigmoid: a group counts the sum of its two best; softmax: its best), ties to the lower index. Gates come
+/// from s alone.
+///
+/// Shapes:    logits [tokens, Experts], replaced by the affinities s; bias [Experts] or null;
+///            chosen [tokens, TopK], expert ids in ascending order; gates [tokens, TopK] in the same order
+/// Precision: as the logits, which should be float or wider
+/// Errors:    ShapeError if the row counts differ
+/// Source:    DeepSeek-V3 technical report, eq. 12-16; the normaliser is the sum + 1e-20
+template <class B, class T, index_t Experts, index_t TopK>
+void route(B& be, Rows<T, Experts> logits, std::type_identity_t<T> const* bias,
+           Rows<std::int32_t, TopK> chosen, Rows<T, TopK> gates, Routing const& routing) {
+    expects<ShapeError>(logits.rows == chosen.rows && logits.rows == gates.rows, "route: logits have ",
+                        logits.rows, " rows, chosen ", chosen.rows, ", gates ", gates.rows);
+    if constexpr (requires { route_impl(be, logits, bias, chosen, gates, routing); }) {
+        route_impl(be, logits, bias, chosen, gates, routing);
+    } else {
+        be.for_each(logits.rows, Experts * (TopK + 8),
+                    generic::RouteRow<T, Experts, TopK>{logits, bias, chosen, gates, routing});
+    }
+}
+
+/// Gradient of the router's logits from those of the gates. Nothing flows through the choice. With a balance
+/// loss, `load` holds its factor per sequence and expert (see balance_loss) and every expert's affinity
+/// receives its share.
+///
+/// Shapes:    dlogits [tokens, Experts]; dgates [tokens, TopK]; scores: affinities [tokens, Experts];
+///            load [sequences, Experts], or null data for none
+/// Units:     balance_scale is alpha over the tokens of one sequence and over the sequences
+/// Errors:    ShapeError if the row counts differ
+template <class B, class T, class G, class I, index_t Experts, index_t TopK>
+void route_backward(B& be, Rows<T, Experts> dlogits, Rows<G, TopK> dgates,
+                    std::type_identity_t<Rows<T const, Experts>> scores, Rows<I, TopK> chosen,
+                    Routing const& routing, std::type_identity_t<Rows<T const, Experts>> load,
+                    std::type_identity_t<T> balance_scale, index_t sequence_length) {
+    expects<ShapeError>(
+        dlogits.rows == dgates.rows && dlogits.rows == scores.rows && dlogits.rows == chosen.rows,
+        "route_backward: the row counts differ");
+    if constexpr (requires {
+                      route_backward_impl(be, dlogits, dgates, scores, chosen, routing, load, balance_scale,
+                                          sequence_length);
+                  }) {
+        route_backward_impl(be, dlogits, dgates, scores, chosen, routing, load, balance_scale,
+                            sequence_length);
+    } else {
+        be.for_each(dlogits.rows, 8 * Experts,
+                    generic::RouteBackwardRow<T, Experts, TopK>{dlogits, dgates, scores, chosen, routing,
+                                                                load, balance_scale, sequence_length});
+    }
+}
+
+/// The sequence-wise balance loss: per sequence, sum over experts of load times mean normalised affinity.
+///
+/// Shapes:    scores [sequences * length, Experts]; load [sequences, Experts], written: Experts / (TopK ·
+/// length) times
+///            the number of tokens that have the expert among their TopK unbiased, ungrouped affinities;
+///            loss [sequences, 1], written: 1 where all experts are used alike; multiply by alpha
+/// Source:    DeepSeek-V3 technical report, eq. 17-20
+template <index_t TopK, class B, class T, index_t Experts>
+void balance_loss(B& be, Rows<T, Experts> load, Rows<T, 1> loss,
+                  std::type_identity_t<Rows<T const, Experts>> scores) {
+    expects<ShapeError>(load.rows == loss.rows && load.rows > 0 && scores.rows % load.rows == 0,
+                        "balance_loss: ", scores.rows, " rows are not ", load.rows, " sequences");
+    if constexpr (requires { balance_loss_impl(be, load, loss, scores, TopK); }) {
+        balance_loss_impl(be, load, loss, scores, TopK);
+    } else {
+        auto const length = scores.rows / load.rows;
+        be.for_each(load.rows, length * Experts * (TopK + 1),
+                    generic::BalanceSequence<T, Experts, TopK>{load, loss, scores, length});
+    }
+}
+
+/// One step of auxiliary-loss-free balancing: every expert's bias moves by `speed` towards the mean load; an
+/// expert at the mean keeps it. The counts are set to zero.
+///
+/// Shapes:    bias, load [Experts]; load counts (token, choice) pairs over one whole optimizer step
+/// Source:    DeepSeek-V3 technical report, 2.1.2
+template <class B, class T, index_t Experts>
+void update_bias(B& be, Matrix<T, Experts, 1> bias, Matrix<T, Experts, 1> load, float speed) {
+    if constexpr (requires { update_bias_impl(be, bias, load, speed); }) {
+        update_bias_impl(be, bias, load, speed);
+    } else {
+        be.for_each(1, Experts, generic::UpdateBias<T, Experts>{bias, load, speed});
+    }
+}
+
+}  // namespace deepseek::inline DEEPSEEK_ABI::ops
+
+#endif

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: MIT
+#ifndef DEEPSEEK_TRAIN_OPTIONS_HPP
+#define DEEPSEEK_TRAIN_OPTIONS_HPP
+
+#include <deepseek/core/error.hpp>
+#include <deepseek/core/index.hpp>
+#include <deepseek/core/random.hpp>
+#include <deepseek/train/schedule.hpp>
+
+#include <cmath>
+
+namespace deepseek::inline DEEPSEEK_ABI {
+
+/// AdamW's constants. Decay is decoupled (Loshchilov and Hutter 2019) and acts on matrices only, not on norm
+/// gains and biases. The defaults are the V3 report's; it does not state epsilon.
+struct AdamWOptions {
+    double beta1 = 0.9;
+    double beta2 = 0.95;
+    double epsilon = 1e-8;
+    double weight_decay = 0.1;
+};
+
+/// How to train. What the model is belongs to its type; these may change from run to run.
+struct TrainOptions {
+    Schedule schedule{};
+    AdamWOptions adamw{};
+    double clip_norm = 1;  ///< largest L2 norm of all gradients together; 0: no clipping
+
+    double mtp_weight = 0.3;  ///< of the mean of the MTP losses, at first …
+    double mtp_weight_final =
+        0.1;  ///< … and after mtp_switch of the run's steps; V3: 10 of 14.8 trillion tokens
+    double mtp_switch = 0.67;
+
+    double balance_alpha = 1e-4;  ///< weight of the sequence-wise balance loss
+    float bias_speed = 1e-3F;     ///< change of the routers' biases per step …
+    double bias_freeze = 1;       ///< … until this part of the run, then none; V3: 0.97
+
+    float embedding_dropout = 0;
+    float attention_dropout = 0;
+    float residual_dropout = 0;
+
+    bool recompute =
+        false;    ///< blocks run forward again in the backward pass: less memory, a third more arithmetic
+    Seed seed{};  ///< of dropout masks
+    int max_skips = 5;  ///< consecutive steps without a finite loss and gradient before training gives up
+
+    /// Errors:    Error naming the first value that makes no sense
+    void validate() const {
+        schedule.validate();
+        auto const rate = [](double value, char const* name) {
+            expects(value >= 0 && value < 1, "TrainOptions: ", name, " is ", value, ", outside [0, 1)");
+        };
+        auto const part = [](double value, char const* name) {
+            expects(value >= 0 && value <= 1, "TrainOptions: ", name, " is ", value, ", outside [0, 1]");
+        };
+        auto const amount = [](double value, char const* name) {
+            expects(std::isfinite(value) && value >= 0, "TrainOptions: ", name, " is ", value,
+                    ", not a finite amount");
+        };
+        rate(adamw.beta1, "beta1");
+        rate(adamw.beta2, "beta2");
+        rate(embedding_dropout, "embedding_dropout");
+        rate(attention_dropout, "attention_dropout");
+        rate(residual_dropout, "residual_dropout");
+        part(mtp_switch, "mtp_switch");
+        part(bias_freeze, "bias_freeze");
+        amount(adamw.epsilon, "epsilon");
+        amount(adamw.weight_decay, "weight_decay");
+        amount(clip_norm, "clip_norm");
+        amount(mtp_weight, "mtp_weight");
+        amount(mtp_weight_final, "mtp_weight_final");
+        amount(balance_alpha, "balance_alpha");
+        amount(bias_speed, "bias_speed");
+        expects(max_skips >= 0, "TrainOptions: max_skips is negative: ", max_skips);
+    }
+
+    double mtp_weight_at(index_t step) const {
+        return static_cast<double>(step) < mtp_switch * static_cast<double>(schedule.total)
+                   ? mtp_weight
+                   : mtp_weight_final;
+    }
+    float bias_speed_at(index_t step) const {
+        return static_cast<double>(step) < bias_freeze * static_cast<double>(schedule.total) ? bias_speed : 0;
+    }
+};
+
+}  // namespace deepseek::inline DEEPSEEK_ABI
+
+#endif

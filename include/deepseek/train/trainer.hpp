@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: MIT
+#ifndef DEEPSEEK_TRAIN_TRAINER_HPP
+#define DEEPSEEK_TRAIN_TRAINER_HPP
+
+#include <deepseek/core/arena.hpp>
+#include <deepseek/core/batch.hpp>
+#include <deepseek/core/buffer.hpp>
+#include <deepseek/core/error.hpp>
+#include <deepseek/core/pass.hpp>
+#include <deepseek/core/visit.hpp>
+#include <deepseek/model/weights.hpp>
+#include <deepseek/ops/adamw.hpp>
+#include <deepseek/ops/reduce.hpp>
+#include <deepseek/ops/route.hpp>
+#include <deepseek/train/options.hpp>
+
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <span>
+#include <vector>
+
+namespace deepseek::inline DEEPSEEK_ABI {
+
+/// Mean losses of some batches, in nats per token.
+template <std::size_t Depth>
+struct Losses {
+    double main = 0;
+    std::array<double, Depth> mtp{};  ///< per depth, divided by the main model's number of tokens
+    double balance = 0;               ///< of all mixtures of experts, alpha included
+};
+
+/// What one optimizer step did.
+template <std::size_t Depth>
+struct StepReport {
+    index_t step = 0;  ///< its number, from 0
+    Losses<Depth> losses{};
+    double total_loss = 0;  ///< main + weighted MTP + balance: what was minimised
+    double norm = 0;        ///< of all gradients, before clipping
+    double rate = 0;        ///< learning rate
+    bool skipped = false;   ///< loss or norm was not finite: weights, moments and biases are as before
+};
+
+/// Trains model M with elements T on backend B: forward and backward over micro-batches, clipping, AdamW, and
+/// the routers' balancing, with one wait for the backend per step and no allocation once a step of equal
+/// extents has run.
+///
+/// Resuming from the same weights, moments and counters continues bit for bit.
+template <class M, class T, class B>
+class Trainer {
+public:
+    static constexpr std::size_t depth = static_cast<std::size_t>(M::mtp_depth);
+
+    /// Where a run stands; together with weights and moments it is all that resuming needs.
+    struct Progress {
+        index_t step = 0;     ///< optimizer steps of the schedule, skipped ones included
+        index_t updates = 0;  ///< steps that changed the weights: Adam's t
+        index_t tokens = 0;   ///< tokens of main-model input seen
+        int skips = 0;        ///< consecutive skipped steps
+    };
+
+    /// The weights and the backend must outlive the trainer.
+    ///
+    /// Errors:    Error if an option makes no sense; what the backend throws when memory is short
+    Trainer(B& backend, Weights<M, T, B>& weights, TrainOptions const& options)
+        : backend_(&backend),
+          weights_(&weights),
+          options_(options),
+          gradients_(backend),
+          first_moment_(backend),
+          second_moment_(backend),
+          arena_(backend),
+          sums_(backend, kSums * static_cast<index_t>(sizeof(double))) {
+        options_.validate();
+        backend.fill_zero(sums_.data(), sums_.bytes());
+    }
+
+    TrainOptions const& options() const { return options_; }
+    Progress& progress() { return progress_; }
+    Progress const& progress() const { return progress_; }
+    Weights<M, T, B>& weights() { return *weights_; }
+    Weights<M, T, B>& first_moment() { return first_moment_; }
+    Weights<M, T, B>& second_moment() { return second_moment_; }
+    /// How often every expert was chosen in the last step, for each mixture of experts in the order of the
+    /// model.
+    std::vector<std::vector<double>> const& expert_load() const { return load_; }
+    /// The most bytes of activations ever in use at once.
+    index_t activation_bytes() const { return arena_.high_water() + backend_->scratch().high_water(); }
+
+    /// One optimizer step over micro-batches of equal weight.
+    ///
+    /// Errors:    ShapeError on a batch that is none; Error after max_skips + 1 consecutive steps without
+    /// finite loss
+    StepReport<depth> step(std::span<Batch const> micro_batches) {
+        expects(!micro_batches.empty(), "Trainer::step: no micro-batch");
+        auto const mtp_weight = options_.mtp_weight_at(progress_.step);
+        auto const random = RandomKey{options_.seed}.fork(static_cast<std::uint64_t>(progress_.step));
+        for (std::size_t i = 0; i < micro_batches.size(); ++i) {
+            auto const& batch = micro_batches[i];
+            Pass const pass{.sequences = batch.sequences,
+                            .length = batch.length,
+                            .loss_scale = 1.0 / static_cast<double>(micro_batches.size()),
+                            .balance_alpha = options_.balance_alpha,
+                            .balance_loss = sums() + kBalance,
+                            .recompute = options_.recompute,
+                            .embedding_dropout = options_.embedding_dropout,
+                            .attention_dropout = options_.attention_dropout,
+                            .residual_dropout = options_.residual_dropout,
+                            .random = random.fork(i)};
+            auto const scope = arena_.scope();
+            auto tape = M::template forward<T>(*backend_, pass, weights_->view(), batch, arena_);
+            M::template backward<T>(*backend_, weights_->view(), tape, gradients_.params(), mtp_weight,
+                                    sums());
+            progress_.tokens += pass.rows();
+        }
+        M::visit(
+            [&](Info const& info, auto& gradient) {
+                if (info.role != Role::state) {
+                    ops::sum_of_squares(*backend_, sums() + kNorm, gradient);
+                }
+            },
+            gradients_.params());
+
+        auto const values = take_sums();  // waits for the backend
+        StepReport<depth> report{.step = progress_.step,
+                                 .losses = losses_of(values),
+                                 .norm = std::sqrt(values[kNorm]),
+                                 .rate = options_.schedule(progress_.step)};
+        report.total_loss = report.losses.main + report.losses.balance;
+        for (auto const loss : report.losses.mtp) {
+            report.total_loss += mtp_weight / static_cast<double>(depth) * loss;
+        }
+        report.skipped = !std::isfinite(report.total_loss) || !std::isfinite(report.norm);
+        read_expert_load();
+        if (report.skipped) {
+            ++progress_.skips;
+            backend_->fill_zero(gradients_.data(), gradients_.bytes());
+        } else {
+            progress_.skips = 0;
+            update(report);
+        }
+        ++progress_.step;
+        expects(progress_.skips <= options_.max_skips, "training: no finite loss and gradient norm in ",
+                progress_.skips, " consecutive steps, the last of them step ", report.step, ": loss ",
+                report.total_loss, ", norm ", report.norm);
+        return report;
+    }
+
+    /// Mean losses of batches of equal weight, without dropout, without changing anything.
+    Losses<depth> evaluate(std::span<Batch const> batches) {
+        expects(!batches.empty(), "Trainer::evaluate: no batch");
+        for (auto const& batch : batches) {
+            Pass const pass{.sequences = batch.sequences,
+                            .length = batch.length,
+                            .loss_scale = 1.0 / static_cast<double>(batches.size()),
+                            .balance_alpha = options_.balance_alpha,
+                            .balance_loss = sums() + kBalance,
+                            .recompute = true};  // nothing to keep for a backward pass
+            auto const scope = arena_.scope();
+            auto tape = M::template forward<T>(*backend_, pass, weights_->view(), batch, arena_);
+            M::template loss<T>(*backend_, weights_->view(), tape, sums());
+        }
+        return losses_of(take_sums());
+    }
+
+private:
+    // Sums the backend keeps during a step: losses of the main model and of each depth, then these.
+    static constexpr std::size_t kBalance = depth + 1;
+    static constexpr std::size_t kNorm = depth + 2;
+    static constexpr std::size_t kSums = depth + 3;
+
+    double* sums() { return reinterpret_cast<double*>(sums_.data()); }
+
+    std::array<double, kSums> take_sums() {
+        std::array<double, kSums> values{};
+        backend_->copy_to_host(values.data(), sums_.data(), sums_.bytes());
+        backend_->fill_zero(sums_.data(), sums_.bytes());
+        return values;
+    }
+
+    static Losses<depth> losses_of(std::array<double, kSums> const& values) {
+        Losses<depth> losses{.main = values[0], .balance = values[kBalance]};
+        for (std::size_t k = 0; k < depth; ++k) {
+            losses.mtp[k] = values[k + 1];
+        }
+        return losses;
+    }
+
+    void update(StepReport<depth> const& report) {
+        ++progress_.updates;
+        auto const t = static_cast<double>(progress_.updates);
+        auto const& adamw = options_.adamw;
+        ops::AdamWStep constants{.rate = report.rate,
+                                 .beta1 = adamw.beta1,
+                                 .beta2 = adamw.beta2,
+                                 .epsilon = adamw.epsilon,
+                                 .correction1 = 1 - std::pow(adamw.beta1, t),
+                                 .correction2 = 1 - std::pow(adamw.beta2, t),
+                                 .gradient_scale = options_.clip_norm > 0 && report.norm > options_.clip_norm
+                                                       ? options_.clip_norm / report.norm
+                                                       : 1.0};
+        auto const bias_speed = options_.bias_speed_at(report.step);
+        M::visit(
+            [&](Info const& info, auto& weight, auto& gradient, auto& first, auto& second) {
+                if (info.role == Role::state) {
+                    ops::update_bias(*backend_, weight, gradient, bias_speed);
+                } else {
+                    constants.weight_decay = info.role == Role::decayed ? adamw.weight_decay : 0;
+                    ops::adamw(*backend_, weight, gradient, first, second, constants);
+                }
+            },
+            weights_->params(), gradients_.params(), first_moment_.params(), second_moment_.params());
+        backend_->fill_zero(gradients_.data(), gradients_.bytes());
+    }
+
+    void read_expert_load() {
+        std::size_t layer = 0;
+        M::visit(
+            [&]<class Tensor>(Info const& info, Tensor& count) {
+                if (info.role == Role::state) {
+                    using E = typename Tensor::element;
+                    std::array<E, static_cast<std::size_t>(Tensor::size)> values;
+                    backend_->copy_to_host(values.data(), count.data,
+                                           Tensor::size * static_cast<index_t>(sizeof(E)));
+                    if (layer == load_.size()) {
+                        load_.emplace_back(values.size());
+                    }
+                    load_[layer++].assign(values.begin(), values.end());
+                }
+            },
+            gradients_.params());
+    }
+
+    B* backend_;
+    Weights<M, T, B>* weights_;
+    TrainOptions options_;
+    Weights<M, T, B> gradients_;
+    Weights<M, T, B> first_moment_;
+    Weights<M, T, B> second_moment_;
+    Arena<B> arena_;
+    Buffer<B> sums_;
+    Progress progress_{};
+    std::vector<std::vector<double>> load_;
+};
+
+}  // namespace deepseek::inline DEEPSEEK_ABI
+
+#endif
