@@ -60,6 +60,18 @@ struct LatentShape {
     constexpr DEEPSEEK_HD index_t visible(index_t token) const { return positions - tokens + token + 1; }
 };
 
+/// One product per head with that head's rows of a weight: out_h = in_h · w_h (nn) or in_h · w_hᵀ (nt).
+struct HeadProducts {
+    index_t tokens = 0;
+    index_t heads = 0;
+    index_t in = 0;             ///< width of a head's input
+    index_t in_stride = 0;      ///< elements from one head's input to the next
+    index_t out = 0;            ///< width of a head's output
+    index_t out_stride = 0;     ///< elements from one head's output to the next
+    index_t weight_stride = 0;  ///< rows of the weight from one head to the next
+    index_t weight_begin = 0;   ///< first row a head uses of its own
+};
+
 }  // namespace deepseek::inline DEEPSEEK_ABI
 
 #endif
