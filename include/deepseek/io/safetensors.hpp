@@ -6,6 +6,7 @@
 #include <deepseek/core/index.hpp>
 #include <deepseek/io/dtype.hpp>
 #include <deepseek/io/file.hpp>
+#include <deepseek/io/json.hpp>
 
 #include <nlohmann/json.hpp>
 
@@ -26,8 +27,8 @@
 #include <vector>
 
 // The safetensors format (github.com/huggingface/safetensors): an 8-byte little-endian length, a JSON header
-// of that length, then the tensors' bytes. This header needs nothing of the library but its error type, its
-// index type and its file access, and may be used alone.
+// of that length, then the tensors' bytes. This header needs of the library only errors, indices, and file
+// access, and may be used alone.
 
 namespace deepseek::inline DEEPSEEK_ABI::io {
 
@@ -63,33 +64,6 @@ inline std::string to_string(std::span<index_t const> shape) {
 }
 
 namespace detail {
-
-// A name from a file in quotes, fit for a message: strangers' files may carry escape sequences and megabytes.
-inline std::string in_quotes(std::string_view name, std::size_t longest = 120) {
-    bool const cut = name.size() > longest;
-    while (cut && longest > 0 && (static_cast<unsigned char>(name[longest]) & 0xC0U) == 0x80U) {
-        --longest;  // not inside a character
-    }
-    std::string text = "'";
-    for (char const letter : name.substr(0, longest)) {
-        auto const code = static_cast<unsigned char>(letter);
-        text += code < 0x20 || code == 0x7F ? '?' : letter;
-    }
-    return text + (cut ? "…'" : "'");
-}
-
-// What nlohmann says of an error, without its own prefix. It may quote the file, which need not be text.
-inline std::string json_complaint(std::exception const& error) {
-    std::string text = error.what();
-    if (auto const end = text.find("] "); end != text.npos && text.starts_with("[json.")) {
-        text.erase(0, end + 2);
-    }
-    std::replace_if(
-        text.begin(), text.end(), [](char letter) { return static_cast<unsigned char>(letter) >= 0x80; },
-        '?');
-    auto const shown = in_quotes(text, 240);
-    return shown.substr(1, shown.size() - 2);
-}
 
 // Bytes of a tensor; nothing if they do not fit 64 bits or are no whole number.
 inline std::optional<std::uint64_t> tensor_bytes(DType type, std::span<index_t const> shape) {
