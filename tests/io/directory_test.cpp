@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: MIT
+#include <deepseek/io/directory.hpp>
+
+#include "support/scratch_directory.hpp"
+#include <doctest/doctest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <string>
+
+namespace fs = std::filesystem;
+namespace io = deepseek::io;
+using deepseek_tests::error_of;
+using deepseek_tests::mentions;
+using deepseek_tests::ScratchDirectory;
+
+namespace {
+
+bool ours(std::string_view name) { return name == "one" || name == "two"; }
+
+void put(fs::path const& path, std::string const& text) { std::ofstream(path) << text; }
+
+std::string get(fs::path const& path) { return deepseek::read_file(path); }
+
+template <class Calls = io::detail::DirectoryCalls>
+void write_pair(fs::path const& target, std::string const& text) {
+    io::BasicAtomicDirectory<Calls> directory(target, ours);
+    for (auto const* name : {"one", "two"}) {
+        deepseek::BasicAtomicFile<Calls> file(directory.path() / name);
+        file.write(text + name);
+        file.commit();
+    }
+    directory.commit();
+}
+
+// The text both files agree on, or what is wrong.
+std::string read_pair(fs::path const& target) {
+    auto const directory = io::existing_directory(target);
+    if (!fs::exists(directory)) {
+        return "none";
+    }
+    if (!fs::exists(directory / "one") || !fs::exists(directory / "two")) {
+        return "incomplete";
+    }
+    auto const one = get(directory / "one");
+    auto const two = get(directory / "two");
+    return one.ends_with("one") && two == one.substr(0, one.size() - 3) + "two"
+               ? one.substr(0, one.size() - 3)
+               : "mixed";
+}
+
+std::size_t count(fs::path const& directory) {
+    return static_cast<std::size_t>(std::distance(fs::directory_iterator(directory), {}));
+}
+
+// A file system that cannot swap names.
+struct NoExchange : io::detail::DirectoryCalls {
+    static int exchange(char const*, char const*) {
+        errno = EINVAL;
+        return -1;
+    }
+};
+
+// Counts the calls that change something; at number `stop_at` ends the process, or fails, as `fail_with` says.
+template <class Base>
+struct Stopping : Base {
+    static inline int calls = 0;
+    static inline int stop_at = 0;
+    static inline int fail_with = 0;  // 0: end the process
+
+    static bool stops() {
+        if (++calls != stop_at) {
+            return false;
+        }
+        if (fail_with == 0) {
+            ::_exit(7);
+        }
+        errno = fail_with;
+        return true;
+    }
+    static int open(char const* path, int flags, mode_t mode) {
+        return stops() ? -1 : Base::open(path, flags, mode);
+    }
+    static ssize_t write(int fd, void const* data, std::size_t size) {
+        return stops() ? -1 : Base::write(fd, data, size);
+    }
+    static int fsync(int fd) { return stops() ? -1 : Base::fsync(fd); }
+    static int rename(char const* from, char const* to) { return stops() ? -1 : Base::rename(from, to); }
+    static int unlink(char const* path) { return stops() ? -1 : Base::unlink(path); }
+    static int mkdir(char const* path) { return stops() ? -1 : Base::mkdir(path); }
+    static int rmdir(char const* path) { return stops() ? -1 : Base::rmdir(path); }
+    static int exchange(char const* one, char const* other) {
+        return stops() ? -1 : Base::exchange(one, other);
+    }
+};
+
+// Runs `action` in a child process that ends at the n-th call; true if it got that far.
+template <class Calls, class Action>
+bool killed_at(int n, Action const& action) {
+    auto const child = ::fork();
+    if (child == 0) {
+        Calls::calls = 0;
+        Calls::stop_at = n;
+        Calls::fail_with = 0;
+        action();
+        ::_exit(0);
+    }
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    REQUIRE(WIFEXITED(status));
+    REQUIRE((WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 7));
+    return WEXITSTATUS(status) == 7;
+}
+
+}  // namespace
+
+TEST_CASE("AtomicDirectory: a new directory and its parents appear on commit, and not before") {
+    ScratchDirectory const scratch;
+    auto const target = scratch / "a" / "b";
+    {
+        io::AtomicDirectory directory(target, ours);
+        put(directory.path() / "one", "1");
+        CHECK_FALSE(fs::exists(target));
+        directory.commit();
+    }
+    CHECK(get(target / "one") == "1");
+    CHECK(count(scratch / "a") == 1);
+}
+
+TEST_CASE("AtomicDirectory: without commit nothing changes and nothing is left") {
+    ScratchDirectory const scratch;
+    write_pair(scratch / "d", "old");
+    {
+        io::AtomicDirectory directory(scratch / "d", ours);
+        put(directory.path() / "one", "new");
+        put(directory.path() / "two.tmp-1-0", "half a file");
+    }
+    CHECK(read_pair(scratch / "d") == "old");
+    CHECK(count(scratch.path()) == 1);
+}
+
+TEST_CASE_TEMPLATE("AtomicDirectory: replaces the old one and keeps what it does not own", Calls,
+                   io::detail::DirectoryCalls, NoExchange) {
+    ScratchDirectory const scratch;
+    auto const target = scratch / "d";
+    write_pair<Calls>(target, "old");
+    put(target / "README.md", "mine");
+    fs::create_directory(target / "logs");
+    put(target / "logs" / "one", "log");
+    fs::permissions(target / "one", fs::perms::owner_read);
+    write_pair<Calls>(target, "new");
+    CHECK(read_pair(target) == "new");
+    CHECK(get(target / "README.md") == "mine");
+    CHECK(get(target / "logs" / "one") == "log");
+    CHECK(count(target) == 4);
+    CHECK(count(scratch.path()) == 1);
+}
+
+TEST_CASE("AtomicDirectory: an owned file that the new directory lacks is gone") {
+    ScratchDirectory const scratch;
+    write_pair(scratch / "d", "old");
+    io::AtomicDirectory directory(scratch / "d", ours);
+    put(directory.path() / "one", "new");
+    directory.commit();
+    CHECK(count(scratch / "d") == 1);
+}
+
+TEST_CASE("AtomicDirectory: the name may end in a slash, be relative, or be a symbolic link") {
+    ScratchDirectory const scratch;
+    write_pair(scratch / "d", "old");
+    write_pair((scratch / "d").native() + "/", "slash");
+    CHECK(read_pair(scratch / "d") == "slash");
+    CHECK(read_pair((scratch / "d").native() + "/") == "slash");
+    fs::create_directory_symlink("d", scratch / "link");
+    write_pair(scratch / "link", "link");
+    CHECK(fs::is_symlink(scratch / "link"));
+    CHECK(read_pair(scratch / "d") == "link");
+    auto const before = fs::current_path();
+    fs::current_path(scratch.path());
+    write_pair("d", "relative");
+    write_pair("e", "relative");
+    fs::current_path(before);
+    CHECK(read_pair(scratch / "d") == "relative");
+    CHECK(read_pair(scratch / "e") == "relative");
+}
+
+TEST_CASE("AtomicDirectory: what cannot be a directory is refused by name") {
+    ScratchDirectory const scratch;
+    put(scratch / "file", "");
+    CHECK(mentions(error_of<deepseek::FileError>([&] { write_pair(scratch / "file", "x"); }), "file",
+                   "not a directory"));
+    CHECK(mentions(error_of<deepseek::FileError>([&] { write_pair(scratch / "file" / "d", "x"); }), "file"));
+    CHECK(mentions(error_of<deepseek::FileError>([&] { write_pair("/", "x"); }), "/"));
+    CHECK(get(scratch / "file").empty());
+}
+
+TEST_CASE("AtomicDirectory: a second writer is refused while the first one works") {
+    ScratchDirectory const scratch;
+    {
+        io::AtomicDirectory first(scratch / "d", ours);
+        put(first.path() / "one", "first");
+        auto const error =
+            error_of<deepseek::FileError>([&] { io::AtomicDirectory second(scratch / "d", ours); });
+        CHECK(mentions(error, "another process"));
+        first.commit();
+    }
+    CHECK(get(scratch / "d" / "one") == "first");
+    CHECK_NOTHROW(write_pair(scratch / "d", "second"));
+}
+
+TEST_CASE_TEMPLATE(
+    "AtomicDirectory: a process that ends at any system call leaves the old or the new directory", Base,
+    io::detail::DirectoryCalls, NoExchange) {
+    using Calls = Stopping<Base>;
+    bool killed = true;
+    int deaths = 0;
+    bool seen_old = false;
+    bool seen_new = false;
+    for (int n = 1; killed; ++n) {
+        CAPTURE(n);
+        ScratchDirectory const scratch;
+        write_pair(scratch / "d", "old");
+        put(scratch / "d" / "README.md", "mine");
+        killed = killed_at<Calls>(n, [&] { write_pair<Calls>(scratch / "d", "new"); });
+        deaths += killed ? 1 : 0;
+        auto const found = read_pair(scratch / "d");
+        CHECK((found == "old" || found == "new"));
+        seen_old = seen_old || found == "old";
+        seen_new = seen_new || (killed && found == "new");
+        // The next writer finds its way and cleans up.
+        write_pair<Base>(scratch / "d", "next");
+        CHECK(read_pair(scratch / "d") == "next");
+        CHECK(get(scratch / "d" / "README.md") == "mine");
+        CHECK(count(scratch / "d") == 3);
+        CHECK(count(scratch.path()) == 1);
+    }
+    CHECK(deaths > 15);
+    CHECK(seen_old);
+    CHECK(seen_new);
+}
+
+TEST_CASE_TEMPLATE(
+    "AtomicDirectory: a system call that fails is an error with the old directory in place, or none", Base,
+    io::detail::DirectoryCalls, NoExchange) {
+    using Calls = Stopping<Base>;
+    Calls::fail_with = ENOSPC;
+    int failures = 0;
+    for (int n = 1;; ++n) {
+        CAPTURE(n);
+        ScratchDirectory const scratch;
+        write_pair(scratch / "d", "old");
+        Calls::calls = 0;
+        Calls::stop_at = n;
+        bool failed = false;
+        try {
+            write_pair<Calls>(scratch / "d", "new");
+        } catch (deepseek::FileError const& error) {
+            failed = true;
+            CHECK(mentions(error.what(), scratch.path().native(), "No space left on device"));
+        }
+        bool const reached = Calls::calls >= n;
+        Calls::stop_at = 0;
+        auto const found = read_pair(scratch / "d");
+        // After the swap only syncing the parent can fail; the new directory is then in place.
+        CHECK((found == "new" || (failed && found == "old")));
+        write_pair(scratch / "d", "next");
+        CHECK(read_pair(scratch / "d") == "next");
+        CHECK(count(scratch.path()) == 1);
+        failures += failed ? 1 : 0;
+        if (!reached) {
+            break;
+        }
+    }
+    CHECK(failures > 10);
+}
