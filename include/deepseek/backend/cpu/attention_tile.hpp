@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: MIT
+#ifndef DEEPSEEK_BACKEND_CPU_ATTENTION_TILE_HPP
+#define DEEPSEEK_BACKEND_CPU_ATTENTION_TILE_HPP
+
+#include <deepseek/backend/cpu/simd.hpp>
+#include <deepseek/backend/cpu/transpose.hpp>
+#include <deepseek/core/attention_shape.hpp>
+#include <deepseek/core/index.hpp>
+#include <deepseek/core/view.hpp>
+
+#include <algorithm>
+
+// What forward and backward attention share: how a head is cut into tiles, how tiles are packed, and the product of
+// two packed tiles.
+//
+// Scores are kept transposed, a row per key and a lane per query. So the statistics of a softmax row never cross
+// lanes, and the scores are the vector operand of the products that follow, in forward and backward, as they lie.
+
+namespace deepseek::inline DEEPSEEK_ABI::cpu::detail {
+
+template <class T>
+struct AttentionTile {
+    /// Sums held in registers: kRows x kVectors vectors, which leaves registers for the operands and hides the latency
+    /// of a multiply-add.
+    static constexpr int kRows = kVectorRegisters == 32 ? 8 : 4;
+    static constexpr int kVectors = 2;
+    /// Queries that are computed side by side: a strip.
+    static constexpr index_t kQueries = index_t{kVectors} * kLanes<T>;
+    /// Keys of a block: with the scores of a strip it stays in the nearest caches. Part of the result's definition, as
+    /// sums over keys are taken block by block.
+    static constexpr index_t kKeys = 64;
+    /// Packed widths are multiples of this, with zeros behind the end, so that no product has a remainder.
+    static constexpr index_t kPad = std::max<index_t>(kRows, kLanes<T>);
+
+    using Vector = Simd<T, kLanes<T>>;
+    using Sums = Vector[kRows][kVectors];
+
+    static_assert(kKeys % kRows == 0);
+};
+
+/// How the rows of a matrix operand lie: one after the other along the sum, or across it.
+enum class Along : bool { rows, sum };
+
+/// sums[r][v] += sum over p of a(r, p) · b[p][v]. `a` has rows of `a_stride` elements, which run along the sum
+/// (a(r, p) = a[r][p]) or along r (a(r, p) = a[p][r]).
+template <Along A, int Vectors, int Rows, class T>
+[[gnu::always_inline]] inline void multiply_add(Simd<T, kLanes<T>> (&sums)[Rows][Vectors], T const* a,
+                                                index_t a_stride, T const* b, index_t b_stride,
+                                                index_t steps) {
+    using V = Simd<T, kLanes<T>>;
+    for (index_t p = 0; p < steps; ++p) {
+        V right[Vectors];
+        for (int v = 0; v < Vectors; ++v) {
+            right[v] = load<T, kLanes<T>>(b + p * b_stride + v * kLanes<T>);
+        }
+        for (int r = 0; r < Rows; ++r) {
+            auto const left = A == Along::sum ? a[r * a_stride + p] : a[p * a_stride + r];
+            for (int v = 0; v < Vectors; ++v) {
+                sums[r][v] += left * right[v];
+            }
+        }
+    }
+}
+
+/// c[r][·] (= scale · c[r][·]) += sum over p of a(r, p) · b[p][·], for `rows` rows of c, a multiple of kRows, and
+/// `Vectors` vectors. `scale` points to one factor per column, or is null.
+template <Along A, int Vectors, class T>
+void add_product(T* c, index_t c_stride, T const* a, index_t a_stride, T const* b, index_t b_stride,
+                 index_t rows, index_t steps, T const* scale = nullptr) {
+    using Tile = AttentionTile<T>;
+    for (index_t r = 0; r < rows; r += Tile::kRows) {
+        typename Tile::Vector sums[Tile::kRows][Vectors];
+        for (int i = 0; i < Tile::kRows; ++i) {
+            for (int v = 0; v < Vectors; ++v) {
+                sums[i][v] = load<T, kLanes<T>>(c + (r + i) * c_stride + v * kLanes<T>);
+                if (scale != nullptr) {
+                    sums[i][v] *= load<T, kLanes<T>>(scale + v * kLanes<T>);
+                }
+            }
+        }
+        multiply_add<A>(sums, A == Along::sum ? a + r * a_stride : a + r, a_stride, b, b_stride, steps);
+        for (int i = 0; i < Tile::kRows; ++i) {
+            for (int v = 0; v < Vectors; ++v) {
+                store(c + (r + i) * c_stride + v * kLanes<T>, sums[i][v]);
+            }
+        }
+    }
+}
+
+/// Copies `count` elements, times `scale`, in vectors where they fill one.
+template <class T>
+[[gnu::always_inline]] inline void copy_row(T* to, T const* from, index_t count, T scale = 1) {
+    index_t c = 0;
+    for (; c + kLanes<T> <= count; c += kLanes<T>) {
+        store(to + c, load<T, kLanes<T>>(from + c) * scale);
+    }
+    for (; c < count; ++c) {
+        to[c] = from[c] * scale;
+    }
+}
+
+/// The rows of one head in one sequence.
+template <class T>
+struct HeadRows {
+    Strided<T const> q;     ///< [length_q, nope + rope]
+    Strided<T const> nope;  ///< [length_k, nope]
+    Strided<T const> rope;  ///< [length_k, rope]
+    Strided<T const> v;     ///< [length_k, value]
+
+    HeadRows(Strided<T const> queries, Strided<T const> kv, Strided<T const> kr, AttentionShape const& shape,
+             index_t sequence, index_t head)
+        : q{queries.row(sequence * shape.length_q) + head * shape.key_width(), shape.length_q,
+            shape.key_width(), queries.stride},
+          nope{kv.row(sequence * shape.length_k) + head * (shape.nope + shape.value), shape.length_k,
+               shape.nope, kv.stride},
+          rope{kr.row(sequence * shape.length_k), shape.length_k, shape.rope, kr.stride},
+          v{nope.data + shape.nope, shape.length_k, shape.value, kv.stride} {}
+
+    /// Packs keys [begin, begin + count) as k [·, k_stride] and v [·, v_stride]. Rows up to the next multiple of kRows
+    /// become zero. Columns behind a row's end are left as they are.
+    void pack_keys(T* k, index_t k_stride, T* values, index_t v_stride, index_t begin, index_t count) const {
+        for (index_t j = 0; j < count; ++j) {
+            copy_row(k + j * k_stride, nope.row(begin + j), nope.cols);
+            copy_row(k + j * k_stride + nope.cols, rope.row(begin + j), rope.cols);
+            copy_row(values + j * v_stride, v.row(begin + j), v.cols);
+        }
+        auto const end = round_up(count, AttentionTile<T>::kRows);
+        std::fill(k + count * k_stride, k + end * k_stride, T{});
+        std::fill(values + count * v_stride, values + end * v_stride, T{});
+    }
+};
+
+/// Rows [begin, begin + count) of `from`, count <= kQueries, as columns: to [from.cols, kQueries]. The columns behind
+/// become zero.
+template <class T>
+void pack_columns(T* to, Strided<T const> from, index_t begin, index_t count) {
+    constexpr auto kQueries = AttentionTile<T>::kQueries;
+    if (count < kQueries) {
+        std::fill(to, to + from.cols * kQueries, T{});
+    }
+    transpose(to, kQueries, from.row(begin), from.stride, count, from.cols);
+}
+
+/// The queries of a strip: which are there, and what each sees.
+template <class T>
+struct Strip {
+    index_t begin = 0;
+    index_t count = 0;
+    index_t sees_all = 0;  ///< keys that every query of the strip sees
+    index_t sees_any = 0;  ///< keys that some query of the strip sees
+    index_t shift = 0;     ///< query begin + lane sees sees_all + lane · step keys, none below zero
+    bool causal = false;
+
+    Strip(AttentionShape const& shape, index_t first)
+        : begin(first),
+          count(std::min(AttentionTile<T>::kQueries, shape.length_q - first)),
+          sees_all(shape.visible(first)),
+          sees_any(shape.visible(first + count - 1)),
+          causal(shape.causal) {}
+};
+
+}  // namespace deepseek::inline DEEPSEEK_ABI::cpu::detail
+
+#endif
