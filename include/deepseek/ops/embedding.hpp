@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT
+#ifndef DEEPSEEK_OPS_EMBEDDING_HPP
+#define DEEPSEEK_OPS_EMBEDDING_HPP
+
+#include <deepseek/core/index.hpp>
+#include <deepseek/core/view.hpp>
+#include <deepseek/ops/generic/embedding.hpp>
+
+#include <type_traits>
+
+// Token ids are checked where text becomes ids, not here: with DEEPSEEK_CHECKS an id outside the table is an Error,
+// without it the behaviour is undefined.
+
+namespace deepseek::inline DEEPSEEK_ABI::ops {
+
+/// y[r] = table[tokens[r]].
+///
+/// Shapes:    y [rows, C]; table [V, C]; tokens [rows], in [0, V)
+template <class B, class T, class W, index_t V, index_t C>
+void embed(B& be, Rows<T, C> y, Matrix<W, V, C> table, Token const* tokens) {
+    if (y.rows == 0) {
+        return;
+    }
+    if constexpr (requires { embed_impl(be, y, table, tokens); }) {
+        embed_impl(be, y, table, tokens);
+    } else {
+        be.for_each(y.rows, C, generic::Embed<T, std::remove_const_t<W>, V, C>{y, table, tokens});
+    }
+}
+
+/// dtable[tokens[r]] += dy[r].
+///
+/// Shapes:    dtable [V, C]; dy [rows, C]; tokens [rows], in [0, V)
+/// Precision: the same bits for any number of threads
+template <class B, class G, class T, index_t V, index_t C>
+void embed_backward(B& be, Matrix<G, V, C> dtable, Rows<T, C> dy, Token const* tokens) {
+    if (dy.rows == 0) {
+        return;
+    }
+    if constexpr (requires { embed_backward_impl(be, dtable, dy, tokens); }) {
+        embed_backward_impl(be, dtable, dy, tokens);
+    } else {
+        using Body = generic::EmbedBackward<G, std::remove_const_t<T>, V, C>;
+        be.for_each(ceil_div(C, Body::kStrip), dy.rows * Body::kStrip, Body{dtable, dy, tokens});
+    }
+}
+
+}  // namespace deepseek::inline DEEPSEEK_ABI::ops
+
+#endif
