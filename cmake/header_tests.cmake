@@ -44,3 +44,7 @@ if(NOT DEEPSEEK_CHECKS)
 endif()
 add_test(NAME headers.double_link COMMAND test_double_link)
 set_tests_properties(headers.double_link PROPERTIES LABELS headers)
+
+if(DEEPSEEK_CUDA)
+    include("${CMAKE_CURRENT_LIST_DIR}/cuda.cmake")
+endif()
