@@ -3,9 +3,7 @@
 #define DEEPSEEK_BACKEND_CPU_HPP
 
 #include <deepseek/backend/concept.hpp>
-#include <deepseek/backend/cpu/attention.hpp>
-#include <deepseek/backend/cpu/gemm.hpp>
-#include <deepseek/backend/cpu/latent_attention.hpp>
+#include <deepseek/backend/cpu/matmul.hpp>
 #include <deepseek/backend/cpu/pool.hpp>
 #include <deepseek/core/arena.hpp>
 #include <deepseek/core/error.hpp>
@@ -82,6 +80,8 @@ private:
     cpu::Pool pool_;
     Arena<Cpu> scratch_;
 };
+
+static_assert(Backend<Cpu>);
 
 }  // namespace deepseek::inline DEEPSEEK_ABI
 

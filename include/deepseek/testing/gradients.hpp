@@ -15,7 +15,7 @@ namespace deepseek::inline DEEPSEEK_ABI::testing {
 /// The worst disagreement between a gradient and finite differences.
 struct GradientReport {
     double error = 0;    ///< |given - measured| over the largest measured entry of the tensor (at least 1e-6)
-    std::string tensor;  ///< its name …
+    std::string tensor{};  ///< its name …
     index_t entry = 0;   ///< … and the entry in it
     double given = 0;
     double measured = 0;
