@@ -31,11 +31,14 @@ ds::Token greedy(std::span<float const> logits) {
     return static_cast<ds::Token>(std::max_element(logits.begin(), logits.end()) - logits.begin());
 }
 
-// The same by recomputing the whole sequence in the training form.
-std::vector<float> last_logits(ds::Cpu& cpu, Weights const& weights, std::vector<ds::Token> const& tokens) {
+// The same by recomputing the whole sequence in the training form. One more token behind, which no earlier one sees,
+// makes sequences of one token long enough for the MTP module.
+std::vector<float> last_logits(ds::Cpu& cpu, Weights const& weights, std::vector<ds::Token> tokens) {
     auto const count = static_cast<ds::index_t>(tokens.size());
+    tokens.push_back(0);
     ds::Arena<ds::Cpu> arena(cpu);
-    auto const tape = M::forward<float>(cpu, {.length = count}, weights.view(), {tokens, tokens, 1, count}, arena);
+    auto const tape =
+        M::forward<float>(cpu, {.length = count + 1}, weights.view(), {tokens, tokens, 1, count + 1}, arena);
     std::vector<float> logits(50);
     M::logits(cpu, weights.view(), ds::Rows<float, 50>{logits.data(), 1}, tape.output.slice(count - 1, 1));
     return logits;

@@ -201,12 +201,12 @@ private:
                                                        : 1.0};
         auto const bias_speed = options_.bias_speed_at(report.step);
         M::visit(
-            [&](Info const& info, auto& weight, auto& gradient, auto& first, auto& second) {
-                if (info.role == Role::state) {
-                    ops::update_bias(*backend_, weight, gradient, bias_speed);
-                } else {
+            [&]<class Tensor>(Info const& info, Tensor& weight, Tensor& gradient, Tensor& first, Tensor& second) {
+                if (info.role != Role::state) {
                     constants.weight_decay = info.role == Role::decayed ? adamw.weight_decay : 0;
                     ops::adamw(*backend_, weight, gradient, first, second, constants);
+                } else if constexpr (Tensor::cols == 1) {  // which all states are
+                    ops::update_bias(*backend_, weight, gradient, bias_speed);
                 }
             },
             weights_->params(), gradients_.params(), first_moment_.params(), second_moment_.params());
