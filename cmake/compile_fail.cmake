@@ -26,14 +26,16 @@ if(NOT CMAKE_SCRIPT_MODE_FILE)
     return()
 endif()
 
-file(STRINGS "${SOURCE}" sentence REGEX "^// expect: ")
-string(REGEX REPLACE "^// expect: " "" sentence "${sentence}")
-if(sentence STREQUAL "")
+# Semicolons and brackets would cut or join the elements of CMake lists: they are blanks in sentence and output.
+file(READ "${SOURCE}" source)
+string(REGEX REPLACE "[][;]" " " source "${source}")
+if(NOT source MATCHES "// expect: ([^\n]+)")
     message(FATAL_ERROR "${SOURCE} has no line `// expect: <sentence>`")
 endif()
+set(sentence "${CMAKE_MATCH_1}")
 list(TRANSFORM SYSTEM_INCLUDES PREPEND "-isystem")
 
-# Every compiler stops after its own kind of errors, but all write them as `file:line:column: error: text`.
+# Compilers print an error as `file:line:column: error: text`; g++ and clang++ agree in that.
 function(compile compiler result_variable errors_variable)
     # -S rather than -fsyntax-only: everything a user's compiler would instantiate is instantiated.
     execute_process(
@@ -41,7 +43,6 @@ function(compile compiler result_variable errors_variable)
             "${compiler}" -std=c++20 -O0 -S -o /dev/null
             "-I${CMAKE_CURRENT_LIST_DIR}/../include" ${SYSTEM_INCLUDES} ${ARGN} "${SOURCE}"
         RESULT_VARIABLE status OUTPUT_VARIABLE output ERROR_VARIABLE output TIMEOUT 120)
-    # Semicolons and brackets would cut or join the elements of a CMake list.
     string(REGEX REPLACE "[][;]" " " output "${output}")
     string(REGEX MATCHALL "(^|\n)[^\n]*(fatal )?error: [^\n]*" errors "${output}")
     set(${result_variable} "${status}" PARENT_SCOPE)
@@ -49,7 +50,6 @@ function(compile compiler result_variable errors_variable)
     set(output "${output}" PARENT_SCOPE)
 endfunction()
 
-string(REGEX REPLACE "[][;]" " " sentence "${sentence}")
 foreach(compiler IN LISTS COMPILERS)
     compile("${compiler}" status errors)
     if(status EQUAL 0)

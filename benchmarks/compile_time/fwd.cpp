@@ -1,0 +1,4 @@
+// SPDX-License-Identifier: MIT
+#include <deepseek/fwd.hpp>
+
+int main() {}
