@@ -172,9 +172,10 @@ def balance_loss(config: dict, routed: Route, batch: int, alpha: float, actual: 
     scores = routed.scores.view(batch, -1, experts)
     length = scores.shape[1]
     indices = routed.indices if actual else routed.scores.topk(top_k, dim=-1).indices
-    fraction = F.one_hot(indices, experts).sum(1).view(batch, length, experts).sum(1) * (experts / (top_k * length))
+    counts = F.one_hot(indices, experts).sum(1).view(batch, length, experts).sum(1).to(scores.dtype)
+    fraction = counts * experts / (top_k * length)
     share = (scores / scores.sum(-1, keepdim=True)).mean(1)
-    return alpha * (fraction.to(share.dtype) * share).sum(-1).mean()
+    return alpha * (fraction * share).sum(-1).mean()
 
 
 def updated_bias(bias: torch.Tensor, counts: torch.Tensor, speed: float, zero_mean: bool = False) -> torch.Tensor:
