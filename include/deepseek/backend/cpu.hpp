@@ -3,6 +3,7 @@
 #define DEEPSEEK_BACKEND_CPU_HPP
 
 #include <deepseek/backend/concept.hpp>
+#include <deepseek/backend/cpu/attention.hpp>
 #include <deepseek/backend/cpu/matmul.hpp>
 #include <deepseek/backend/cpu/pool.hpp>
 #include <deepseek/core/arena.hpp>

@@ -9,6 +9,7 @@
 #include <deepseek/core/view.hpp>
 
 #include <algorithm>
+#include <cstdint>
 
 // What forward and backward attention share: how a head is cut into tiles, how tiles are packed, and the product of
 // two packed tiles.
@@ -99,34 +100,67 @@ template <class T>
     }
 }
 
-/// The rows of one head in one sequence.
+/// The rows of one head in one sequence: `width` columns of [rows of all sequences, heads * width].
 template <class T>
-struct HeadRows {
+Strided<T> head_of(Strided<T> all, index_t width, index_t length, index_t sequence, index_t head) {
+    return {all.row(sequence * length) + head * width, length, width, all.stride};
+}
+
+/// The inputs of one head in one sequence.
+template <class T>
+struct HeadInputs {
+    AttentionShape const* shape;
+    index_t sequence;
+    index_t head;
     Strided<T const> q;     ///< [length_q, nope + rope]
     Strided<T const> nope;  ///< [length_k, nope]
     Strided<T const> rope;  ///< [length_k, rope]
     Strided<T const> v;     ///< [length_k, value]
 
-    HeadRows(Strided<T const> queries, Strided<T const> kv, Strided<T const> kr, AttentionShape const& shape,
-             index_t sequence, index_t head)
-        : q{queries.row(sequence * shape.length_q) + head * shape.key_width(), shape.length_q,
-            shape.key_width(), queries.stride},
-          nope{kv.row(sequence * shape.length_k) + head * (shape.nope + shape.value), shape.length_k,
-               shape.nope, kv.stride},
-          rope{kr.row(sequence * shape.length_k), shape.length_k, shape.rope, kr.stride},
-          v{nope.data + shape.nope, shape.length_k, shape.value, kv.stride} {}
+    HeadInputs(Strided<T const> queries, Strided<T const> kv, Strided<T const> kr,
+               AttentionShape const& extents, index_t of_sequence, index_t of_head)
+        : shape(&extents),
+          sequence(of_sequence),
+          head(of_head),
+          q(head_of(queries, extents.key_width(), extents.length_q, sequence, head)),
+          nope(head_of(kv, extents.nope + extents.value, extents.length_k, sequence, head)),
+          rope(head_of(kr, extents.rope, extents.length_k, sequence, 0)),
+          v(nope) {
+        nope.cols = extents.nope;
+        v = {nope.data + extents.nope, nope.rows, extents.value, nope.stride};
+    }
 
-    /// Packs keys [begin, begin + count) as k [·, k_stride] and v [·, v_stride]. Rows up to the next multiple of kRows
-    /// become zero. Columns behind a row's end are left as they are.
-    void pack_keys(T* k, index_t k_stride, T* values, index_t v_stride, index_t begin, index_t count) const {
+    /// Widths of packed rows.
+    index_t key_stride() const { return round_up(shape->key_width(), AttentionTile<T>::kPad); }
+    index_t value_stride() const { return round_up(shape->value, AttentionTile<T>::kPad); }
+};
+
+/// Up to kKeys packed keys and values of one head.
+template <class T>
+struct KeyBlock {
+    T* k;  ///< [kKeys, key_stride]; must be zero behind the end of a row
+    T* v;  ///< [kKeys, value_stride]; the same
+    index_t begin;
+    index_t count;
+
+    KeyBlock(AttentionShape const& shape, T* keys, T* values, index_t first)
+        : k(keys),
+          v(values),
+          begin(first),
+          count(std::min(AttentionTile<T>::kKeys, shape.length_k - first)) {}
+
+    /// Fills the block. Rows up to the next multiple of kRows become zero.
+    void pack(HeadInputs<T> const& head) const {
+        auto const k_stride = head.key_stride();
+        auto const v_stride = head.value_stride();
         for (index_t j = 0; j < count; ++j) {
-            copy_row(k + j * k_stride, nope.row(begin + j), nope.cols);
-            copy_row(k + j * k_stride + nope.cols, rope.row(begin + j), rope.cols);
-            copy_row(values + j * v_stride, v.row(begin + j), v.cols);
+            copy_row(k + j * k_stride, head.nope.row(begin + j), head.nope.cols);
+            copy_row(k + j * k_stride + head.nope.cols, head.rope.row(begin + j), head.rope.cols);
+            copy_row(v + j * v_stride, head.v.row(begin + j), head.v.cols);
         }
         auto const end = round_up(count, AttentionTile<T>::kRows);
         std::fill(k + count * k_stride, k + end * k_stride, T{});
-        std::fill(values + count * v_stride, values + end * v_stride, T{});
+        std::fill(v + count * v_stride, v + end * v_stride, T{});
     }
 };
 
@@ -141,22 +175,39 @@ void pack_columns(T* to, Strided<T const> from, index_t begin, index_t count) {
     transpose(to, kQueries, from.row(begin), from.stride, count, from.cols);
 }
 
-/// The queries of a strip: which are there, and what each sees.
+/// Up to kQueries queries of a sequence, and how many keys, from the first, they see.
 template <class T>
-struct Strip {
-    index_t begin = 0;
-    index_t count = 0;
-    index_t sees_all = 0;  ///< keys that every query of the strip sees
-    index_t sees_any = 0;  ///< keys that some query of the strip sees
-    index_t shift = 0;     ///< query begin + lane sees sees_all + lane · step keys, none below zero
-    bool causal = false;
+class Strip {
+public:
+    Strip(AttentionShape const& shape, index_t begin) : shape_(&shape), begin_(begin) {}
 
-    Strip(AttentionShape const& shape, index_t first)
-        : begin(first),
-          count(std::min(AttentionTile<T>::kQueries, shape.length_q - first)),
-          sees_all(shape.visible(first)),
-          sees_any(shape.visible(first + count - 1)),
-          causal(shape.causal) {}
+    index_t begin() const { return begin_; }
+    index_t count() const { return std::min(AttentionTile<T>::kQueries, shape_->length_q - begin_); }
+    /// Keys that every query of the strip sees.
+    index_t seen_by_all() const { return shape_->visible(begin_); }
+    /// Keys that some query of the strip sees.
+    index_t seen_by_any() const { return shape_->visible(begin_ + count() - 1); }
+
+    /// How many keys behind key_begin each lane sees, as numbers to compare with. Lanes without a query see what the
+    /// last query sees.
+    void limits(T* to, index_t key_begin) const {
+        for (index_t lane = 0; lane < AttentionTile<T>::kQueries; ++lane) {
+            to[lane] = static_cast<T>(shape_->visible(begin_ + std::min(lane, count() - 1)) - key_begin);
+        }
+    }
+
+    /// Dropout's factors of key `key` in every lane.
+    void kept(T* to, index_t sequence, index_t head, index_t key) const {
+        auto const first = shape_->probability(sequence, head, begin_, key);
+        auto const step = static_cast<std::uint64_t>(shape_->length_k);
+        for (std::uint64_t lane = 0; lane < AttentionTile<T>::kQueries; ++lane) {
+            to[lane] = static_cast<T>(shape_->dropout.factor(first + lane * step));
+        }
+    }
+
+private:
+    AttentionShape const* shape_;
+    index_t begin_;
 };
 
 }  // namespace deepseek::inline DEEPSEEK_ABI::cpu::detail
