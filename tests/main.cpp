@@ -5,7 +5,6 @@
 // something (tests/support/skip.hpp) ends with status 77, which CTest reports as skipped.
 #define DOCTEST_CONFIG_IMPLEMENT
 #include "support/skip.hpp"
-
 #include <doctest/doctest.h>
 
 #include <cstdio>

@@ -79,9 +79,10 @@ constexpr std::array kUnits{
 int main(int argc, char** argv) try {
     std::string const compiler = argc > 1 ? argv[1] : DEEPSEEK_COMPILE_TIME_COMPILER;
     std::filesystem::path const folder = DEEPSEEK_COMPILE_TIME_SOURCES;
-    auto const object = std::filesystem::temp_directory_path() /
-                        ("deepseek_compile_time_" + std::to_string(getpid()) + ".o");
-    std::printf("%s -O2\n\n| unit | seconds | budget | compiler memory | budget | object |\n", compiler.c_str());
+    auto const object =
+        std::filesystem::temp_directory_path() / ("deepseek_compile_time_" + std::to_string(getpid()) + ".o");
+    std::printf("%s -O2\n\n| unit | seconds | budget | compiler memory | budget | object |\n",
+                compiler.c_str());
     std::printf("| --- | --: | --: | --: | --: | --: |\n");
     double small_seconds = 0;
     bool kept = true;
@@ -95,10 +96,11 @@ int main(int argc, char** argv) try {
         small_seconds = std::string(unit.name) == "small.cpp" ? best.seconds : small_seconds;
         double const budget = relative ? unit.seconds * small_seconds : unit.seconds;
         kept = kept && best.seconds <= budget && (unit.megabytes == 0 || best.megabytes <= unit.megabytes);
-        std::printf("| %s | %.2f | %.2f | %.0f MB | %s | %.0f kB |\n", unit.what, best.seconds, budget,
-                    best.megabytes,
-                    unit.megabytes == 0 ? "–" : (std::to_string(static_cast<int>(unit.megabytes)) + " MB").c_str(),
-                    static_cast<double>(best.object_bytes) / 1000);
+        std::printf(
+            "| %s | %.2f | %.2f | %.0f MB | %s | %.0f kB |\n", unit.what, best.seconds, budget,
+            best.megabytes,
+            unit.megabytes == 0 ? "–" : (std::to_string(static_cast<int>(unit.megabytes)) + " MB").c_str(),
+            static_cast<double>(best.object_bytes) / 1000);
     }
     std::filesystem::remove(object);
     if (!kept) {
