@@ -131,8 +131,7 @@ inline constexpr std::array<std::array<std::string_view, 2>, 21> kRules = {{
      "{lesson}|{evening}|{hero} and {friend} were {glad}. {evening}]"},
     {"endalone",
      "[{hero} was {glad}.|that night, {hero} slept very well.|{hero} was {glad}. {lesson}|{lesson}|{hero} "
-     "told {his} {adult} "
-     "all about it. {lesson}|that night, {hero} fell asleep with a smile. {lesson}]"},
+     "was {glad} and {smile}. {lesson}|that night, {hero} fell asleep with a smile. {lesson}]"},
     {"yes", "\"[Yes|Yes, please|Oh yes|Of course|Sure]!\" said"},
     {"walk", "[went|walked|ran|skipped|hurried]"},
     {"soon", "[soon|after a while|a little later|at last|after a long time]"},
@@ -512,8 +511,8 @@ inline constexpr std::array<Plot, 20> kPlots = {{
     {true,
      "{open}\n{time}, {hero} and {friend} played hide and seek {at}. {friend} hid, and {hero} counted to "
      "[ten|twenty]. {hero} "
-     "looked {spot1}. {he} looked {spot2}. But {friend} was not there. \"[Where are you|Come out], "
-     "{friend}!\" {he} called. "
+     "looked {spot1}. {he} looked {spot2}. But {friend} was not there. \"[Where are you, {friend}?|Come out, "
+     "{friend}!]\" {he} called. "
      "[nobody answered.|it was very quiet.] {hero} was worried.\n{he} [asked a {animal}|called {his} "
      "{adult}|looked "
      "everywhere]. [then {he} saw a small trail in the grass.|then {he} heard a soft sound.] {he} followed "
