@@ -47,7 +47,7 @@ void swiglu_backward(B& be, Rows<T, C> dgate, Rows<T, C> dup, std::type_identity
     if constexpr (requires { swiglu_backward_impl(be, dgate, dup, dact, gate, up); }) {
         swiglu_backward_impl(be, dgate, dup, dact, gate, up);
     } else {
-        be.for_each(dgate.rows, 6 * C, generic::SwiGLUBackward<T, C>{dgate, dup, dact, gate, up});
+        be.for_each(dgate.rows, 6 * C, generic::SwiGLUBackward<T, C, false>{dgate, dup, {}, dact, gate, up});
     }
 }
 
@@ -69,8 +69,7 @@ void swiglu_backward(B& be, Rows<T, C> dgate, Rows<T, C> dup, Rows<T, C> act,
     if constexpr (requires { swiglu_backward_impl(be, dgate, dup, act, dact, gate, up); }) {
         swiglu_backward_impl(be, dgate, dup, act, dact, gate, up);
     } else {
-        be.for_each(dgate.rows, 7 * C,
-                    generic::SwiGLUBackwardWithValue<T, C>{dgate, dup, act, dact, gate, up});
+        be.for_each(dgate.rows, 7 * C, generic::SwiGLUBackward<T, C, true>{dgate, dup, act, dact, gate, up});
     }
 }
 

@@ -37,20 +37,27 @@ struct Rotate {
         for (index_t head = 0; head < Heads; ++head) {
             auto* const v = first + head * HeadStride;
             if (table.interleaved) {
-                for (index_t i = 0; i < kPairs; ++i) {
-                    auto const a = v[2 * i];
-                    auto const b = v[2 * i + 1];
-                    v[2 * i] = a * cos[i] - b * sin[i];
-                    v[2 * i + 1] = a * sin[i] + b * cos[i];
-                }
+                turn<2, 1>(v, cos, sin);
             } else {
-                for (index_t i = 0; i < kPairs; ++i) {
-                    auto const a = v[i];
-                    auto const b = v[i + kPairs];
-                    v[i] = a * cos[i] - b * sin[i];
-                    v[i + kPairs] = a * sin[i] + b * cos[i];
-                }
+                turn<1, kPairs>(v, cos, sin);
             }
+        }
+    }
+
+private:
+    // Turns the pairs (v[Step * i], v[Step * i + Gap]). They are taken out in a loop of their own, because compilers
+    // find the shuffles for that, and not for a loop that also computes and writes.
+    template <index_t Step, index_t Gap>
+    static DEEPSEEK_HD void turn(T* v, T const* cos, T const* sin) {
+        T a[kPairs];
+        T b[kPairs];
+        for (index_t i = 0; i < kPairs; ++i) {
+            a[i] = v[Step * i];
+            b[i] = v[Step * i + Gap];
+        }
+        for (index_t i = 0; i < kPairs; ++i) {
+            v[Step * i] = a[i] * cos[i] - b[i] * sin[i];
+            v[Step * i + Gap] = a[i] * sin[i] + b[i] * cos[i];
         }
     }
 };

@@ -27,55 +27,61 @@ struct SwiGLU {
 };
 
 // With s = sigmoid(u): d silu(u) / du = s · (1 + u · (1 - s)).
-template <class T, index_t C>
+//
+// The gradients usually replace the inputs. A loop that reads and writes through pointers to the same memory is not
+// vectorised by every compiler, so results wait in a buffer.
+template <class T, index_t C, bool WithValue>
 struct SwiGLUBackward {
+    static constexpr index_t kStretch = 64;
+
     Rows<T, C> dgate;
     Rows<T, C> dup;
+    Rows<T, C> act;  // written if WithValue
     Rows<T const, C> dact;
     Rows<T const, C> gate;
     Rows<T const, C> up;
 
     DEEPSEEK_HD void operator()(index_t row) const {
-        auto* const du = dgate.row(row);
-        auto* const dv = dup.row(row);
-        auto const* const d = dact.row(row);
-        auto const* const u = gate.row(row);
-        auto const* const v = up.row(row);
-        for (index_t c = 0; c < C; ++c) {
-            auto const x = u[c];
-            auto const s = detail::sigmoid(x);
-            auto const gradient = d[c];
-            auto const other = v[c];
-            du[c] = gradient * other * (s * (1 + x * (1 - s)));
-            dv[c] = gradient * (x * s);
+        constexpr auto kWhole = C / kStretch * kStretch;
+        for (index_t begin = 0; begin < kWhole; begin += kStretch) {
+            stretch<kStretch>(row, begin);
+        }
+        if constexpr (kWhole < C) {
+            stretch<C - kWhole>(row, kWhole);
         }
     }
-};
 
-template <class T, index_t C>
-struct SwiGLUBackwardWithValue {
-    Rows<T, C> dgate;
-    Rows<T, C> dup;
-    Rows<T, C> act;
-    Rows<T const, C> dact;
-    Rows<T const, C> gate;
-    Rows<T const, C> up;
-
-    DEEPSEEK_HD void operator()(index_t row) const {
-        auto* const du = dgate.row(row);
-        auto* const dv = dup.row(row);
-        auto* const to = act.row(row);
-        auto const* const d = dact.row(row);
-        auto const* const u = gate.row(row);
-        auto const* const v = up.row(row);
-        for (index_t c = 0; c < C; ++c) {
-            auto const x = u[c];
-            auto const s = detail::sigmoid(x);
-            auto const gradient = d[c];
-            auto const other = v[c];
-            to[c] = x * s * other;
-            du[c] = gradient * other * (s * (1 + x * (1 - s)));
-            dv[c] = gradient * (x * s);
+private:
+    template <index_t Count>
+    DEEPSEEK_HD void stretch(index_t row, index_t begin) const {
+        auto const* const d = dact.row(row) + begin;
+        auto const* const u = gate.row(row) + begin;
+        auto const* const v = up.row(row) + begin;
+        T of_gate[Count];
+        T of_up[Count];
+        T value[Count];
+        for (index_t i = 0; i < Count; ++i) {
+            auto const s = detail::sigmoid(u[i]);
+            auto const silu = u[i] * s;
+            of_gate[i] = d[i] * v[i] * (s * (1 + u[i] * (1 - s)));
+            of_up[i] = d[i] * silu;
+            if constexpr (WithValue) {
+                value[i] = silu * v[i];
+            }
+        }
+        auto* const du = dgate.row(row) + begin;
+        auto* const dv = dup.row(row) + begin;
+        for (index_t i = 0; i < Count; ++i) {
+            du[i] = of_gate[i];
+        }
+        for (index_t i = 0; i < Count; ++i) {
+            dv[i] = of_up[i];
+        }
+        if constexpr (WithValue) {
+            auto* const to = act.row(row) + begin;
+            for (index_t i = 0; i < Count; ++i) {
+                to[i] = value[i];
+            }
         }
     }
 };
