@@ -6,6 +6,7 @@
 #include "golden/golden_models.hpp"
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <string>
 
 using namespace deepseek_tests;
@@ -46,4 +47,22 @@ TEST_CASE("MLA: values and gradients equal transformers with biases") {
 
 TEST_CASE("MLA: values and gradients equal transformers with YaRN beyond its original context") {
     check<AttentionT3>("mla.t3", 200);
+}
+
+TEST_CASE("MLA: half-split rotation on permuted weights equals interleaved rotation") {
+    constexpr index_t order[] = {0, 2, 4, 6, 1, 3, 5, 7};  // pairs (2i, 2i + 1) become (i, i + 4)
+    GoldenLayer<AttentionT1, double> interleaved("model.layers.0.self_attn.");
+    GoldenLayer<AttentionT1HalfSplit, double> half_split("model.layers.0.self_attn.");
+    auto const permute = [&](auto to, auto from, index_t first) {
+        for (index_t j = 0; j < 8; ++j) {
+            std::copy_n(from.row(first + order[j]), from.cols, to.row(first + j));
+        }
+    };
+    for (index_t head = 0; head < 4; ++head) {
+        permute(half_split.params.q_up, interleaved.params.q_up, head * 24 + 16);
+    }
+    permute(half_split.params.kv_down, interleaved.params.kv_down, 32);
+    interleaved.run(golden_unit<double>("mla.x", 17 * 64));
+    half_split.run(golden_unit<double>("mla.x", 17 * 64));
+    CHECK(relative_error(half_split.y, interleaved.y) <= 1e-13);
 }

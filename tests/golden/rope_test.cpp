@@ -103,3 +103,16 @@ TEST_CASE_TEMPLATE("rotate: both layouts equal the restatement", T, float, doubl
         CHECK(scaled_error(x, original) <= tolerance);
     }
 }
+
+TEST_CASE("rotate: the specification's vector") {
+    ds::Cpu cpu{{.threads = 1}};
+    for (bool const interleaved : {true, false}) {
+        std::vector<double> v{1, 2, 3, 4};
+        ds::ops::RotaryTable<4> const table{{.interleaved = interleaved}};
+        ds::ops::rotate<1, 4, 0>(cpu, ds::Rows<double, 4>{v.data(), 1, 4}, table, 1, 3);
+        std::vector<double> const expected =
+            interleaved ? std::vector<double>{-1.27223251, -1.83886499, 2.87866810, 4.08818664}
+                        : std::vector<double>{-1.41335252, 1.87911807, -2.82885748, 4.05819114};
+        CHECK(scaled_error(v, expected) <= 1e-8);
+    }
+}
