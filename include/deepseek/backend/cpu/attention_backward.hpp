@@ -265,7 +265,8 @@ void differentiate(HeadOutputs<T> const& to, HeadInputs<T> const& head, HeadGrad
                 std::transform(dq, dq + k_stride * Tile::kQueries, strip.dq(), dq, std::plus<T>{});
             }
         }
-        transpose(to.dq.row(begin), to.dq.stride, dq, Tile::kQueries, to.dq.cols, strip.count(), dq_scale);
+        copy_transposed(to.dq.row(begin), to.dq.stride, dq, Tile::kQueries, to.dq.cols, strip.count(),
+                        dq_scale);
     }
     for (index_t b = 0; b < blocks; ++b) {
         for (index_t j = 0; j < block(b).count; ++j) {

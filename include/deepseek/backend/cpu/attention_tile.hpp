@@ -44,9 +44,9 @@ enum class Along : bool { rows, sum };
 
 /// sums[r][v] += sum over p of a(r, p) · b[p][v]. `a` has rows of `a_stride` elements, which run along the sum
 /// (a(r, p) = a[r][p]) or along r (a(r, p) = a[p][r]).
-template <Along A, int Vectors, int Rows, class T>
+template <Along A, int Vectors, int Rows, class T, class S>
 [[gnu::always_inline]] inline void multiply_add(Simd<T, kLanes<T>> (&sums)[Rows][Vectors], T const* a,
-                                                index_t a_stride, T const* b, index_t b_stride,
+                                                index_t a_stride, S const* b, index_t b_stride,
                                                 index_t steps) {
     using V = Simd<T, kLanes<T>>;
     for (index_t p = 0; p < steps; ++p) {
@@ -172,7 +172,7 @@ void pack_columns(T* to, Strided<T const> from, index_t begin, index_t count) {
     if (count < kQueries) {
         std::fill(to, to + from.cols * kQueries, T{});
     }
-    transpose(to, kQueries, from.row(begin), from.stride, count, from.cols);
+    copy_transposed(to, kQueries, from.row(begin), from.stride, count, from.cols);
 }
 
 /// Up to kQueries queries of a sequence, and how many keys, from the first, they see.

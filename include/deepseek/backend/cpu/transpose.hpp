@@ -37,8 +37,8 @@ template <class T, int N, int Half = N / 2>
 
 /// to[c][r] = from[r][c] · scale for all r < rows, c < cols.
 template <class T>
-void transpose(T* to, index_t to_stride, T const* from, index_t from_stride, index_t rows, index_t cols,
-               T scale = 1) {
+void copy_transposed(T* to, index_t to_stride, T const* from, index_t from_stride, index_t rows, index_t cols,
+                     T scale = 1) {
     constexpr int kSide = kLanes<T>;
     auto const whole_rows = rows - rows % kSide;
     auto const whole_cols = cols - cols % kSide;
