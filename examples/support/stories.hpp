@@ -4,7 +4,7 @@
 
 #include <deepseek/core/random.hpp>
 
-#include "support/text_grammar.hpp"
+#include "text_grammar.hpp"
 
 #include <array>
 #include <cstddef>
