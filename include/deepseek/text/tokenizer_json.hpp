@@ -407,6 +407,17 @@ inline std::string to_tokenizer_json(TokenizerData const& data) {
     return text + "\n]\n}\n}\n";
 }
 
+/// The text of a tokenizer_config.json to stand beside it: it names the end-of-text token, and tells Hugging Face
+/// transformers that the tokenizer.json is all they need.
+inline std::string to_tokenizer_config(Tokenizer const& tokenizer) {
+    detail::json config = {{"tokenizer_class", "PreTrainedTokenizerFast"},
+                           {"clean_up_tokenization_spaces", false}};
+    if (tokenizer.has_end_of_text()) {
+        config["eos_token"] = tokenizer.bytes(tokenizer.end_of_text());
+    }
+    return config.dump(2) + "\n";
+}
+
 }  // namespace deepseek::inline DEEPSEEK_ABI::text
 
 #endif
