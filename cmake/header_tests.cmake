@@ -48,3 +48,14 @@ set_tests_properties(headers.double_link PROPERTIES LABELS headers)
 if(DEEPSEEK_CUDA)
     include("${CMAKE_CURRENT_LIST_DIR}/cuda.cmake")
 endif()
+
+# `cmake --build --preset lint`: one translation unit that has all headers is all that clang-tidy needs to see.
+find_program(DEEPSEEK_CLANG_TIDY NAMES clang-tidy-19 clang-tidy-18 clang-tidy-17 clang-tidy-16)
+mark_as_advanced(DEEPSEEK_CLANG_TIDY)
+if(DEEPSEEK_CLANG_TIDY)
+    add_custom_target(lint
+        COMMAND "${DEEPSEEK_CLANG_TIDY}" --quiet -p "${PROJECT_BINARY_DIR}" "${folder}/second.cpp"
+        WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}"
+        COMMENT "clang-tidy over the headers"
+        VERBATIM)
+endif()
