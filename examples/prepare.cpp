@@ -326,16 +326,12 @@ int main(int argc, char** argv) {
         ->required()
         ->default_str("");
     program
-        .add_option(
-            "--separator", settings.separator,
-            "text between documents, with a line break before and behind it; an empty one, or one that does "
-            "not occur, makes each file a document")
+        .add_option("--separator", settings.separator,
+                    "text between documents; a file without it is a document")
         ->group("Text");
     program
-        .add_option(
-            "--tokenizer", settings.tokenizer,
-            "bytes, or train:VOCABULARY to learn one from the text, or a tokenizer.json, or a directory with "
-            "one or with GPT-2's pair of files")
+        .add_option("--tokenizer", settings.tokenizer,
+                    "bytes, train:VOCABULARY, a tokenizer.json, or a directory with one")
         ->group("Tokens")
         ->required()
         ->default_str("")
