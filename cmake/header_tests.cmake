@@ -7,21 +7,22 @@ add_test(NAME headers.self_contained
 # It builds in the tree that other tests run from.
 set_tests_properties(headers.self_contained PROPERTIES LABELS headers TIMEOUT 1800 RUN_SERIAL ON)
 
-set(ours ${deepseek_headers})
-list(TRANSFORM ours REPLACE "^.*/include/(deepseek/.*)$" "#include <\\1>")
-set(theirs "")
-foreach(header IN LISTS deepseek_headers)
-    file(STRINGS "${header}" lines REGEX "^# *include <[^>]+>")
-    list(FILTER lines EXCLUDE REGEX "<deepseek/")
-    list(APPEND theirs ${lines})
-    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${header}")
-endforeach()
-list(TRANSFORM theirs STRIP)
-list(REMOVE_DUPLICATES theirs)
-list(SORT theirs)
-list(JOIN theirs "\n" theirs)
-list(JOIN ours "\n" ours)
-string(CONFIGURE [[
+# generate_includes(<variable> <header>...): source text that includes the headers, after all they include from
+# elsewhere.
+function(generate_includes variable)
+    set(ours ${ARGN})
+    list(TRANSFORM ours REPLACE "^.*/include/(deepseek/.*)$" "#include <\\1>")
+    set(theirs "")
+    foreach(header IN LISTS ARGN)
+        file(STRINGS "${header}" lines REGEX "^# *include <[^>]+>")
+        list(FILTER lines EXCLUDE REGEX "<deepseek/")
+        list(APPEND theirs ${lines})
+    endforeach()
+    list(REMOVE_DUPLICATES theirs)
+    list(SORT theirs)
+    list(JOIN theirs "\n" theirs)
+    list(JOIN ours "\n" ours)
+    string(CONFIGURE [[
 // All headers of the library, after everything they include from elsewhere. Generated.
 #define PCRE2_CODE_UNIT_WIDTH 8
 @theirs@
@@ -31,7 +32,12 @@ string(CONFIGURE [[
 #define small poisoned
 
 @ours@
-]] everything @ONLY)
+]] text @ONLY)
+    set(${variable} "${text}" PARENT_SCOPE)
+endfunction()
+generate_includes(everything ${deepseek_headers})
+# What the headers include is read above.
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${deepseek_headers})
 
 set(folder "${CMAKE_CURRENT_BINARY_DIR}/headers")
 file(CONFIGURE OUTPUT "${folder}/first.cpp" CONTENT "@everything@" @ONLY)
