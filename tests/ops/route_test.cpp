@@ -25,14 +25,16 @@ template <ds::index_t TopK, ds::index_t Experts>
 Choice<Experts, TopK> route_one(double (&logits)[Experts], double const* bias, ds::Routing const& routing) {
     ds::Cpu cpu{{.threads = 1}};
     Choice<Experts, TopK> choice{};
-    ds::ops::route(cpu, ds::Rows<double, Experts>{logits, 1}, bias, ds::Rows<std::int32_t, TopK>{choice.chosen, 1},
-                   ds::Rows<double, TopK>{choice.gates, 1}, routing);
+    ds::ops::route(cpu, ds::Rows<double, Experts>{logits, 1}, bias,
+                   ds::Rows<std::int32_t, TopK>{choice.chosen, 1}, ds::Rows<double, TopK>{choice.gates, 1},
+                   routing);
     return choice;
 }
 
 }  // namespace
 
-TEST_CASE("route: groups are ranked by their two best, others are out even when all biased scores are negative") {
+TEST_CASE(
+    "route: groups are ranked by their two best, others are out even when all biased scores are negative") {
     double logits[8];
     double const scores[8] = {.9, .2, .6, .5, .3, .8, .1, .7};
     for (int e = 0; e < 8; ++e) {
@@ -70,12 +72,13 @@ TEST_CASE("route: a NaN is never preferred and never an invalid index") {
 TEST_CASE("route: softmax gates are the probabilities times the scale, or normalised without it") {
     double logits[3] = {1, 2, 3};
     double const sum = std::exp(-2) + std::exp(-1) + 1;
-    auto const plain = route_one<2>(logits, nullptr,
-                                    {.scoring = ds::Scoring::softmax, .normalize = false, .scale = 4, .bias = false});
+    auto const plain = route_one<2>(
+        logits, nullptr, {.scoring = ds::Scoring::softmax, .normalize = false, .scale = 4, .bias = false});
     CHECK(plain.gates[0] == doctest::Approx(4 * std::exp(-1) / sum));
     CHECK(plain.gates[1] == doctest::Approx(4 / sum));
     double again[3] = {1, 2, 3};
-    auto const normal = route_one<2>(again, nullptr, {.scoring = ds::Scoring::softmax, .scale = 4, .bias = false});
+    auto const normal =
+        route_one<2>(again, nullptr, {.scoring = ds::Scoring::softmax, .scale = 4, .bias = false});
     CHECK(normal.gates[0] + normal.gates[1] == doctest::Approx(1));
 }
 
