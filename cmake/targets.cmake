@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # The targets a user links:
 #   deepseek::deepseek  models, layers, training, generation: a C++20 compiler and nothing else
-#   deepseek::cpu       adds the Cpu backend: Eigen, threads
+#   deepseek::cpu       adds the Cpu backend: threads
 #   deepseek::files     adds tokenizers, token files, checkpoints: nlohmann_json, PCRE2
 # They carry include paths, the C++20 requirement and libraries; no flags and no definitions.
 
@@ -39,10 +39,9 @@ deepseek_add_part(deepseek deepseek ${deepseek_core_headers})
 target_compile_features(deepseek INTERFACE cxx_std_20)
 
 if(DEEPSEEK_CPU)
-    deepseek_find(Eigen3 libeigen3-dev DEEPSEEK_CPU 3.4 NO_MODULE)
     deepseek_find(Threads libc6-dev DEEPSEEK_CPU)
     deepseek_add_part(deepseek_cpu cpu ${deepseek_cpu_headers})
-    target_link_libraries(deepseek_cpu INTERFACE deepseek Eigen3::Eigen Threads::Threads)
+    target_link_libraries(deepseek_cpu INTERFACE deepseek Threads::Threads)
 endif()
 
 if(DEEPSEEK_FILES)

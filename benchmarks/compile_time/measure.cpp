@@ -32,11 +32,9 @@ struct Cost {
 // Environment variables would be a way around ccache; calling the compiler itself is a surer one.
 Cost compile(std::string const& compiler, std::filesystem::path const& source,
              std::filesystem::path const& object) {
-    std::vector<std::string> command{compiler, "-std=c++20", "-O2", "-c"};
-    for (char const* const flag : {DEEPSEEK_COMPILE_TIME_FLAGS}) {
-        command.emplace_back(flag);
-    }
-    command.insert(command.end(), {source.string(), "-o", object.string()});
+    std::vector<std::string> command{
+        compiler,        "-std=c++20", "-O2",          "-c", DEEPSEEK_COMPILE_TIME_INCLUDE,
+        source.string(), "-o",         object.string()};
     std::vector<char*> arguments;
     for (auto& word : command) {
         arguments.push_back(word.data());
