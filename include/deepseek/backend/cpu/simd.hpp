@@ -8,6 +8,8 @@
 #include <bit>
 #include <cstdint>
 #include <cstring>
+#include <utility>
+#include <utility>
 
 // Short vectors in the compilers' own notation (GNU vector extensions): arithmetic on them is written as on numbers
 // and becomes one instruction where the target has it, several where it has not. Only loads, stores and shuffles need
@@ -55,8 +57,18 @@ template <class T, int Lanes>
 [[gnu::always_inline]] inline Simd<T, Lanes> load(bf16 const* from) {
     Simd<std::uint16_t, Lanes> bits;
     std::memcpy(&bits, from, sizeof bits);
-    auto const words = __builtin_convertvector(bits, Simd<std::uint32_t, Lanes>) << 16U;
-    return std::bit_cast<Simd<T, Lanes>>(words);  // a bf16 is the upper half of a float
+    // A bf16 is the upper half of a float.
+#if defined(__AVX512BW__)
+    // One shuffle with zeros, where g++ makes six instructions of the conversion below.
+    return [&]<int... I>(std::integer_sequence<int, I...>) {
+        Simd<std::uint16_t, Lanes> const zeros{};
+        return std::bit_cast<Simd<T, Lanes>>(
+            __builtin_shufflevector(zeros, bits, (I % 2 == 0 ? 0 : Lanes + I / 2)...));
+    }
+    (std::make_integer_sequence<int, 2 * Lanes>{});
+#else
+    return std::bit_cast<Simd<T, Lanes>>(__builtin_convertvector(bits, Simd<std::uint32_t, Lanes>) << 16U);
+#endif
 }
 
 /// Stores to any address.
@@ -65,15 +77,53 @@ template <class T, class V>
     std::memcpy(to, &value, sizeof value);
 }
 
-/// The sum of all lanes, added in halves: the order is the same wherever it is used.
-template <class T, int Lanes>
-[[gnu::always_inline]] inline T lane_sum(Simd<T, Lanes> const& value) {
+namespace detail {
+// Exchanges the upper right and the lower left block of the Half x Half blocks of two rows, Half apart, of a matrix.
+template <int N, int Half, class V, int... Lane>
+[[gnu::always_inline]] inline void exchange_blocks(V& upper, V& lower, std::integer_sequence<int, Lane...>) {
+    V const left = __builtin_shufflevector(upper, lower, ((Lane & Half) == 0 ? Lane : N + Lane - Half)...);
+    lower = __builtin_shufflevector(upper, lower, ((Lane & Half) == 0 ? Lane + Half : N + Lane)...);
+    upper = left;
+}
+}  // namespace detail
+
+/// Transposes N rows of N lanes: exchanges blocks of half the size, then the same within each block.
+template <int N, int Half = N / 2, class V>
+[[gnu::always_inline]] inline void transpose(V (&rows)[N]) {
+    if constexpr (Half > 0) {
+        for (int i = 0; i < N; ++i) {
+            if ((i & Half) == 0) {
+                detail::exchange_blocks<N, Half>(rows[i], rows[i + Half], std::make_integer_sequence<int, N>{});
+            }
+        }
+        transpose<N, Half / 2>(rows);
+    }
+}
+
+/// totals[i] = the sum of the lanes of values[i]. Lanes are added in halves (l and l + N/2, and so on), so a sum does
+/// not depend on how many are formed together.
+template <class T, int N, int Lanes = kLanes<T>>
+[[gnu::always_inline]] inline void lane_sums(T (&totals)[N], Simd<T, Lanes> const (&values)[N]) {
     if constexpr (Lanes == 1) {
-        return value[0];
+        std::memcpy(totals, values, sizeof totals);
+    } else if constexpr (Lanes == N) {
+        Simd<T, N> rows[N];  // the sum of the columns of the transpose
+        std::memcpy(&rows, &values, sizeof rows);
+        transpose<N>(rows);
+        for (int half = N / 2; half > 0; half /= 2) {
+            for (int i = 0; i < half; ++i) {
+                rows[i] += rows[i + half];
+            }
+        }
+        std::memcpy(totals, rows, sizeof totals);
     } else {
-        Simd<T, Lanes / 2> halves[2];
-        std::memcpy(&halves, &value, sizeof value);
-        return lane_sum<T, Lanes / 2>(halves[0] + halves[1]);
+        Simd<T, Lanes / 2> folded[N];
+        for (int i = 0; i < N; ++i) {
+            Simd<T, Lanes / 2> halves[2];
+            std::memcpy(&halves, &values[i], sizeof halves);
+            folded[i] = halves[0] + halves[1];
+        }
+        lane_sums<T, N, Lanes / 2>(totals, folded);
     }
 }
 
