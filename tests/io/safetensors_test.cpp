@@ -245,7 +245,7 @@ TEST_CASE("safetensors: types are sorted as the libraries sort them") {
         tensors.push_back(tensor(std::string(io::name(type)), type, {0}, ""));
     }
     Memory file;
-    io::write_safetensors_to(file, std::move(tensors));
+    io::write_safetensors_to(file, tensors);
     std::string order;
     auto const header = nlohmann::ordered_json::parse(file.contents.substr(8));
     for (auto const& [name, entry] : header.items()) {
@@ -295,11 +295,10 @@ TEST_CASE("safetensors: tensors are asked for their bytes one after the other, i
 }
 
 TEST_CASE("safetensors: the writer refuses what could not be read back") {
-    auto const refusal_of = [](std::vector<io::OutputTensor> tensors,
+    auto const refusal_of = [](std::vector<io::OutputTensor> const& tensors,
                                std::map<std::string, std::string> metadata = {}) {
         Memory file;
-        return error_of<deepseek::Error>(
-            [&] { io::write_safetensors_to(file, std::move(tensors), metadata); });
+        return error_of<deepseek::Error>([&] { io::write_safetensors_to(file, tensors, metadata); });
     };
     CHECK(mentions(refusal_of({tensor("t", io::DType::u8, {1}, "a"), tensor("t", io::DType::i8, {1}, "a")}),
                    "memory.safetensors", "'t'"));

@@ -146,132 +146,61 @@ inline HuggingFaceConfig default_config(std::string_view model_type) {
 
 namespace detail {
 
-// One key of config.json.
-struct ConfigField {
-    std::string_view key;
-    std::optional<index_t> null{};  // what null means, where it means something
-    bool essential = false;         // a file without it is not a configuration of these models
-};
-
 // The keys whose values are single numbers, truth values or strings, each with its member of every config.
 void visit_config(auto&& f, auto&... config) {
-    f(ConfigField{"vocab_size", {}, true}, config.vocab_size...);
-    f(ConfigField{"hidden_size", {}, true}, config.hidden_size...);
-    f(ConfigField{"num_hidden_layers", {}, true}, config.num_hidden_layers...);
-    f(ConfigField{"num_attention_heads"}, config.num_attention_heads...);
-    f(ConfigField{"num_key_value_heads", 0}, config.num_key_value_heads...);
-    f(ConfigField{"q_lora_rank", 0}, config.q_lora_rank...);
-    f(ConfigField{"kv_lora_rank"}, config.kv_lora_rank...);
-    f(ConfigField{"qk_nope_head_dim"}, config.qk_nope_head_dim...);
-    f(ConfigField{"qk_rope_head_dim"}, config.qk_rope_head_dim...);
-    f(ConfigField{"v_head_dim"}, config.v_head_dim...);
-    f(ConfigField{"attention_bias"}, config.attention_bias...);
-    f(ConfigField{"intermediate_size"}, config.intermediate_size...);
-    f(ConfigField{"hidden_act"}, config.hidden_act...);
-    f(ConfigField{"mlp_bias"}, config.mlp_bias...);
-    f(ConfigField{"first_k_dense_replace"}, config.first_k_dense_replace...);
-    f(ConfigField{"moe_layer_freq", 1}, config.moe_layer_freq...);
-    f(ConfigField{"n_routed_experts", 0}, config.n_routed_experts...);
-    f(ConfigField{"num_experts_per_tok", 0}, config.num_experts_per_tok...);
-    f(ConfigField{"moe_intermediate_size"}, config.moe_intermediate_size...);
-    f(ConfigField{"n_shared_experts", 0}, config.n_shared_experts...);
-    f(ConfigField{"shared_expert_intermediate_size", 0}, config.shared_expert_intermediate_size...);
-    f(ConfigField{"n_group", 1}, config.n_group...);
-    f(ConfigField{"topk_group", 1}, config.topk_group...);
-    f(ConfigField{"topk_method"}, config.topk_method...);
-    f(ConfigField{"scoring_func"}, config.scoring_func...);
-    f(ConfigField{"norm_topk_prob"}, config.norm_topk_prob...);
-    f(ConfigField{"routed_scaling_factor"}, config.routed_scaling_factor...);
-    f(ConfigField{"num_nextn_predict_layers", 0}, config.num_nextn_predict_layers...);
-    f(ConfigField{"aux_loss_alpha"}, config.aux_loss_alpha...);
-    f(ConfigField{"seq_aux"}, config.seq_aux...);
-    f(ConfigField{"rms_norm_eps"}, config.rms_norm_eps...);
-    f(ConfigField{"rope_theta"}, config.rope_theta...);
-    f(ConfigField{"rope_interleave"}, config.rope_interleave...);
-    f(ConfigField{"max_position_embeddings"}, config.max_position_embeddings...);
-    f(ConfigField{"attention_dropout"}, config.attention_dropout...);
-    f(ConfigField{"tie_word_embeddings"}, config.tie_word_embeddings...);
-    f(ConfigField{"initializer_range"}, config.initializer_range...);
+    f(JsonField{"vocab_size", {}, true}, config.vocab_size...);
+    f(JsonField{"hidden_size", {}, true}, config.hidden_size...);
+    f(JsonField{"num_hidden_layers", {}, true}, config.num_hidden_layers...);
+    f(JsonField{"num_attention_heads"}, config.num_attention_heads...);
+    f(JsonField{"num_key_value_heads", 0}, config.num_key_value_heads...);
+    f(JsonField{"q_lora_rank", 0}, config.q_lora_rank...);
+    f(JsonField{"kv_lora_rank"}, config.kv_lora_rank...);
+    f(JsonField{"qk_nope_head_dim"}, config.qk_nope_head_dim...);
+    f(JsonField{"qk_rope_head_dim"}, config.qk_rope_head_dim...);
+    f(JsonField{"v_head_dim"}, config.v_head_dim...);
+    f(JsonField{"attention_bias"}, config.attention_bias...);
+    f(JsonField{"intermediate_size"}, config.intermediate_size...);
+    f(JsonField{"hidden_act"}, config.hidden_act...);
+    f(JsonField{"mlp_bias"}, config.mlp_bias...);
+    f(JsonField{"first_k_dense_replace"}, config.first_k_dense_replace...);
+    f(JsonField{"moe_layer_freq", 1}, config.moe_layer_freq...);
+    f(JsonField{"n_routed_experts", 0}, config.n_routed_experts...);
+    f(JsonField{"num_experts_per_tok", 0}, config.num_experts_per_tok...);
+    f(JsonField{"moe_intermediate_size"}, config.moe_intermediate_size...);
+    f(JsonField{"n_shared_experts", 0}, config.n_shared_experts...);
+    f(JsonField{"shared_expert_intermediate_size", 0}, config.shared_expert_intermediate_size...);
+    f(JsonField{"n_group", 1}, config.n_group...);
+    f(JsonField{"topk_group", 1}, config.topk_group...);
+    f(JsonField{"topk_method"}, config.topk_method...);
+    f(JsonField{"scoring_func"}, config.scoring_func...);
+    f(JsonField{"norm_topk_prob"}, config.norm_topk_prob...);
+    f(JsonField{"routed_scaling_factor"}, config.routed_scaling_factor...);
+    f(JsonField{"num_nextn_predict_layers", 0}, config.num_nextn_predict_layers...);
+    f(JsonField{"aux_loss_alpha"}, config.aux_loss_alpha...);
+    f(JsonField{"seq_aux"}, config.seq_aux...);
+    f(JsonField{"rms_norm_eps"}, config.rms_norm_eps...);
+    f(JsonField{"rope_theta"}, config.rope_theta...);
+    f(JsonField{"rope_interleave"}, config.rope_interleave...);
+    f(JsonField{"max_position_embeddings"}, config.max_position_embeddings...);
+    f(JsonField{"attention_dropout"}, config.attention_dropout...);
+    f(JsonField{"tie_word_embeddings"}, config.tie_word_embeddings...);
+    f(JsonField{"initializer_range"}, config.initializer_range...);
 }
 
 // The keys of the YaRN block.
 void visit_yarn(auto&& f, auto&... yarn) {
-    f(ConfigField{"factor", {}, true}, yarn.factor...);
-    f(ConfigField{"original_max_position_embeddings", {}, true}, yarn.original_max_position_embeddings...);
-    f(ConfigField{"beta_fast"}, yarn.beta_fast...);
-    f(ConfigField{"beta_slow"}, yarn.beta_slow...);
-    f(ConfigField{"mscale", 0}, yarn.mscale...);
-    f(ConfigField{"mscale_all_dim", 0}, yarn.mscale_all_dim...);
-    f(ConfigField{"attention_factor", 0}, yarn.attention_factor...);
-    f(ConfigField{"truncate"}, yarn.truncate...);
+    f(JsonField{"factor", {}, true}, yarn.factor...);
+    f(JsonField{"original_max_position_embeddings", {}, true}, yarn.original_max_position_embeddings...);
+    f(JsonField{"beta_fast"}, yarn.beta_fast...);
+    f(JsonField{"beta_slow"}, yarn.beta_slow...);
+    f(JsonField{"mscale", 0}, yarn.mscale...);
+    f(JsonField{"mscale_all_dim", 0}, yarn.mscale_all_dim...);
+    f(JsonField{"attention_factor", 0}, yarn.attention_factor...);
+    f(JsonField{"truncate"}, yarn.truncate...);
 }
 
-// Reads typed members of JSON objects and remembers every problem instead of stopping at the first.
-class ConfigReader {
-public:
-    std::vector<std::string> problems;
-
-    // Leaves `member` as it is where the object lacks the key or its value is wrong.
-    template <class T>
-    void read(nlohmann::json const& object, ConfigField const& field, T& member,
-              std::string const& inside = {}) {
-        auto const at = object.find(field.key);
-        auto const key = inside + std::string(field.key);
-        if (at == object.end()) {
-            if (field.essential) {
-                problems.push_back(key + ": missing");
-            }
-            return;
-        }
-        if (holds<T>(*at)) {
-            member = at->template get<T>();
-            return;
-        }
-        if constexpr (std::is_arithmetic_v<T>) {
-            if (at->is_null() && field.null) {
-                member = static_cast<T>(*field.null);
-                return;
-            }
-        }
-        complain(key, described<T>(), *at);
-    }
-
-    void complain(std::string_view key, std::string_view expected, nlohmann::json const& found) {
-        auto const text = in_quotes(found.dump());
-        problems.push_back(
-            message(key, ": expected ", expected, ", found ", text.substr(1, text.size() - 2)));
-    }
-    void require(bool condition, std::string_view key, auto const&... parts) {
-        if (!condition) {
-            problems.push_back(message(key, ": ", parts...));
-        }
-    }
-
-private:
-    template <class T>
-    static bool holds(nlohmann::json const& value) {
-        if constexpr (std::is_same_v<T, bool>) {
-            return value.is_boolean();
-        } else if constexpr (std::is_same_v<T, index_t>) {
-            return value.is_number_unsigned() &&
-                   value.get<std::uint64_t>() <= std::numeric_limits<index_t>::max();
-        } else if constexpr (std::is_same_v<T, double>) {
-            return value.is_number();
-        } else {
-            return value.is_string();
-        }
-    }
-    template <class T>
-    static constexpr std::string_view described() {
-        return std::is_same_v<T, bool>      ? "true or false"
-               : std::is_same_v<T, index_t> ? "a non-negative integer"
-               : std::is_same_v<T, double>  ? "a number"
-                                            : "a string";
-    }
-};
-
 // rope_scaling beside rope_theta, or rope_parameters with both.
-inline void read_rope(ConfigReader& reader, nlohmann::json const& json, HuggingFaceConfig& config) {
+inline void read_rope(JsonReader& reader, nlohmann::json const& json, HuggingFaceConfig& config) {
     for (std::string const block : {"rope_scaling", "rope_parameters"}) {
         auto const at = json.find(block);
         if (at == json.end() || at->is_null()) {
@@ -288,7 +217,7 @@ inline void read_rope(ConfigReader& reader, nlohmann::json const& json, HuggingF
         if (kind == "yarn") {
             config.yarn.emplace();
             visit_yarn(
-                [&](ConfigField const& field, auto& member) { reader.read(*at, field, member, block + "."); },
+                [&](JsonField const& field, auto& member) { reader.read(*at, field, member, block + "."); },
                 *config.yarn);
         } else {
             reader.require(kind == "default", block, "expected the rope type yarn or default, found ",
@@ -297,7 +226,7 @@ inline void read_rope(ConfigReader& reader, nlohmann::json const& json, HuggingF
     }
 }
 
-inline void read_token_ids(ConfigReader& reader, nlohmann::json const& json, HuggingFaceConfig& config) {
+inline void read_token_ids(JsonReader& reader, nlohmann::json const& json, HuggingFaceConfig& config) {
     auto const is_id = [](nlohmann::json const& value) {
         return value.is_number_unsigned() && value.get<std::uint64_t>() <= std::numeric_limits<Token>::max();
     };
@@ -318,7 +247,7 @@ inline void read_token_ids(ConfigReader& reader, nlohmann::json const& json, Hug
     }
 }
 
-inline void read_quantization(ConfigReader& reader, nlohmann::json const& json, HuggingFaceConfig& config) {
+inline void read_quantization(JsonReader& reader, nlohmann::json const& json, HuggingFaceConfig& config) {
     auto const at = json.find("quantization_config");
     if (at == json.end() || at->is_null()) {
         return;
@@ -343,7 +272,7 @@ inline void read_quantization(ConfigReader& reader, nlohmann::json const& json, 
 }
 
 // Values that no DeepSeek model can have, whatever the type of the program's model.
-inline void check_config(ConfigReader& reader, HuggingFaceConfig const& c) {
+inline void check_config(JsonReader& reader, HuggingFaceConfig const& c) {
     auto const positive = [&](std::string_view key, auto value) {
         reader.require(value > 0, key, "must be positive, found ", value);
     };
@@ -419,7 +348,7 @@ inline double shortest_double(float value) {
 inline HuggingFaceConfig parse_config(std::string_view text, std::string_view where = "config.json") {
     auto const json = parse_json(text, where);
     expects<FormatError>(json.is_object(), where, ": expected a JSON object, found ", json.type_name());
-    detail::ConfigReader reader;
+    detail::JsonReader reader;
     HuggingFaceConfig config;
     std::string model_type = config.model_type;
     reader.read(json, {"model_type", {}, true}, model_type);
@@ -429,7 +358,7 @@ inline HuggingFaceConfig parse_config(std::string_view text, std::string_view wh
         reader.problems.emplace_back(error.what());
     }
     detail::visit_config(
-        [&](detail::ConfigField const& field, auto& member) { reader.read(json, field, member); }, config);
+        [&](detail::JsonField const& field, auto& member) { reader.read(json, field, member); }, config);
     detail::read_rope(reader, json, config);
     detail::read_token_ids(reader, json, config);
     detail::read_quantization(reader, json, config);
@@ -438,13 +367,7 @@ inline HuggingFaceConfig parse_config(std::string_view text, std::string_view wh
     if (reader.problems.empty()) {
         detail::check_config(reader, config);
     }
-    if (!reader.problems.empty()) {
-        std::string text_of_all = message(where, ": not a configuration this library can use:");
-        for (auto const& problem : reader.problems) {
-            text_of_all += "\n  " + problem;
-        }
-        throw FormatError(text_of_all);
-    }
+    reader.expect_no_problems(message(where, ": not a configuration this library can use"));
     return config;
 }
 
@@ -466,7 +389,7 @@ inline std::string format_config(HuggingFaceConfig const& config) {
     json["architectures"] = {config.model_type == "deepseek_v2" ? "DeepseekV2ForCausalLM"
                                                                 : "DeepseekV3ForCausalLM"};
     detail::visit_config(
-        [&](detail::ConfigField const& field, auto const& member) { json[std::string(field.key)] = member; },
+        [&](detail::JsonField const& field, auto const& member) { json[std::string(field.key)] = member; },
         config);
     json["num_key_value_heads"] = config.num_attention_heads;
     json["use_cache"] = true;
@@ -480,7 +403,7 @@ inline std::string format_config(HuggingFaceConfig const& config) {
     if (config.yarn) {
         auto& block = json["rope_scaling"] = {{"type", "yarn"}};
         detail::visit_yarn(
-            [&](detail::ConfigField const& field, auto const& member) {
+            [&](detail::JsonField const& field, auto const& member) {
                 // Numbers for which 0 means "not given" are left out then.
                 if constexpr (std::is_same_v<decltype(member), double const&>) {
                     if (field.null && member == 0) {

@@ -80,7 +80,7 @@ inline std::optional<std::uint64_t> tensor_bytes(DType type, std::span<index_t c
 
 // Receives the header's JSON as a stream of events, so that its depth is bounded, duplicate keys are seen,
 // and memory stays proportional to the header.
-class SafetensorsHeader {
+class SafetensorsHeader final : public JsonEvents {
 public:
     struct Entry {
         std::string name;
@@ -95,7 +95,7 @@ public:
     std::vector<Entry> entries;
     std::map<std::string, std::string> metadata;
 
-    bool start_object(std::size_t) {
+    bool start_object(std::size_t) override {
         if (at_ == At::start) {
             at_ = At::names;
         } else if (at_ == At::names && name_ == "__metadata__") {
@@ -113,7 +113,7 @@ public:
         }
         return true;
     }
-    bool key(std::string& text) {
+    bool key(string_t& text) override {
         (at_ == At::names ? name_ : field_) = std::move(text);
         if (at_ == At::tensor) {
             bool const again = field_ == "dtype"          ? dtype_.has_value()
@@ -129,7 +129,7 @@ public:
         }
         return true;
     }
-    bool end_object() {
+    bool end_object() override {
         if (at_ == At::tensor) {
             if (!dtype_ || !shape_ || !offsets_) {
                 refuse(!dtype_ ? "dtype" : !shape_ ? "shape" : "data_offsets", " is missing");
@@ -143,7 +143,7 @@ public:
         at_ = at_ == At::names ? At::end : At::names;
         return true;
     }
-    bool start_array(std::size_t) {
+    bool start_array(std::size_t) override {
         if (at_ == At::tensor && field_ == "shape") {
             at_ = At::shape;
             shape_.emplace();
@@ -155,11 +155,11 @@ public:
         }
         return true;
     }
-    bool end_array() {
+    bool end_array() override {
         at_ = At::tensor;
         return true;
     }
-    bool string(std::string& text) {
+    bool string(string_t& text) override {
         if (at_ == At::metadata) {
             if (!metadata.emplace(field_, std::move(text)).second) {
                 refuse(in_quotes(field_), " is given twice");
@@ -174,7 +174,7 @@ public:
         }
         return true;
     }
-    bool number_unsigned(std::uint64_t value) {
+    bool number_unsigned(number_unsigned_t value) override {
         if (at_ == At::shape && value <= std::numeric_limits<index_t>::max()) {
             shape_->push_back(static_cast<index_t>(value));
         } else if (at_ == At::offsets) {
@@ -184,14 +184,14 @@ public:
         }
         return true;
     }
-    bool number_integer(std::int64_t value) { return found(message("the number ", value)); }
-    bool number_float(double, std::string const& text) {
+    bool number_integer(number_integer_t value) override { return found(message("the number ", value)); }
+    bool number_float(number_float_t, string_t const& text) override {
         return found(message("the number ", in_quotes(text)));
     }
-    bool boolean(bool value) { return found(value ? "true" : "false"); }
-    bool null() { return found("null"); }
-    bool binary(std::vector<std::uint8_t>&) { return found("binary data"); }  // not in JSON text
-    bool parse_error(std::size_t, std::string const&, std::exception const& error) {
+    bool boolean(bool value) override { return found(value ? "true" : "false"); }
+    bool null() override { return found("null"); }
+    bool binary(binary_t&) override { return found("binary data"); }  // not in JSON text
+    bool parse_error(std::size_t, std::string const&, nlohmann::json::exception const& error) override {
         throw FormatError(message(where_, ": the header is not valid JSON: ", json_complaint(error)));
     }
 
@@ -236,10 +236,8 @@ private:
 
 inline SafetensorsHeader parse_safetensors_header(std::string_view text, std::string_view where) {
     expects<FormatError>(text.starts_with('{'), where, ": the header does not begin with '{'");
-    // The JSON reader takes a NUL for the end of its input and would not look at what follows.
-    expects<FormatError>(text.find('\0') == text.npos, where, ": the header holds a NUL byte");
     SafetensorsHeader header(where);
-    nlohmann::json::sax_parse(text.begin(), text.end(), &header);
+    read_json(text, where, header);
     return header;
 }
 
@@ -314,13 +312,15 @@ private:
     // the size of the data, which exists.
     void place(std::vector<detail::SafetensorsHeader::Entry> entries, std::span<std::byte const> data,
                SafetensorsOptions options) {
-        std::sort(entries.begin(), entries.end(), [](auto const& a, auto const& b) {
-            return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
-        });
-        by_name_.resize(entries.size());
-        std::iota(by_name_.begin(), by_name_.end(), std::size_t{0});
-        std::sort(by_name_.begin(), by_name_.end(),
-                  [&](std::size_t a, std::size_t b) { return entries[a].name < entries[b].name; });
+        auto const sorted = [&](auto const& before) {
+            std::vector<std::size_t> order(entries.size());
+            std::iota(order.begin(), order.end(), std::size_t{0});
+            std::sort(order.begin(), order.end(),
+                      [&](std::size_t a, std::size_t b) { return before(entries[a], entries[b]); });
+            return order;
+        };
+        using Entry = detail::SafetensorsHeader::Entry;
+        by_name_ = sorted([](Entry const& a, Entry const& b) { return a.name < b.name; });
         auto const twice = std::adjacent_find(
             by_name_.begin(), by_name_.end(),
             [&](std::size_t a, std::size_t b) { return entries[a].name == entries[b].name; });
@@ -329,9 +329,14 @@ private:
                 message(where_, ": tensor ", detail::in_quotes(entries[*twice].name), " is given twice"));
         }
 
+        auto const by_place = sorted([](Entry const& a, Entry const& b) {
+            return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
+        });
+        std::vector<std::size_t> place_of(entries.size());
         std::uint64_t covered = 0;
         tensors_.reserve(entries.size());
-        for (auto& entry : entries) {
+        for (auto const i : by_place) {
+            auto& entry = entries[i];
             expects_offsets(entry, covered, data.size());
             auto const expected = detail::tensor_bytes(entry.dtype, entry.shape);
             if (expected != entry.end - entry.begin) [[unlikely]] {
@@ -341,6 +346,7 @@ private:
                             expected ? message(*expected, " bytes") : "no whole number of bytes below 2^64",
                             ", data_offsets give ", entry.end - entry.begin));
             }
+            place_of[i] = tensors_.size();
             tensors_.push_back({std::move(entry.name), entry.dtype, std::move(entry.shape),
                                 data.subspan(static_cast<std::size_t>(entry.begin),
                                              static_cast<std::size_t>(entry.end - entry.begin))});
@@ -348,6 +354,9 @@ private:
         }
         expects<FormatError>(options.allow_trailing_bytes || covered == data.size(), where_, ": ",
                              data.size() - covered, " bytes follow the last tensor");
+        for (auto& i : by_name_) {
+            i = place_of[i];
+        }
     }
 
     // Each tensor must begin where the one before it ended, and end within the data.
@@ -392,20 +401,31 @@ inline OutputTensor output_tensor(std::string name, DType dtype, std::vector<ind
 }
 
 namespace detail {
-// Sorts the tensors as they will lie in the file, and gives the header with its length before it.
-inline std::string layout_safetensors(std::vector<OutputTensor>& tensors,
+// The tensors as they will lie in the file.
+inline std::vector<OutputTensor const*> in_file_order(std::vector<OutputTensor> const& tensors) {
+    std::vector<OutputTensor const*> order;
+    order.reserve(tensors.size());
+    for (auto const& tensor : tensors) {
+        order.push_back(&tensor);
+    }
+    std::sort(order.begin(), order.end(), [](OutputTensor const* a, OutputTensor const* b) {
+        return a->dtype != b->dtype ? a->dtype > b->dtype : a->name < b->name;
+    });
+    return order;
+}
+
+// The header of tensors in that order, with its length before it.
+inline std::string safetensors_header(std::vector<OutputTensor const*> const& tensors,
                                       std::map<std::string, std::string> const& metadata,
                                       std::string const& where) try {
-    std::sort(tensors.begin(), tensors.end(), [](OutputTensor const& a, OutputTensor const& b) {
-        return a.dtype != b.dtype ? a.dtype > b.dtype : a.name < b.name;
-    });
     std::string json = "{";
     if (!metadata.empty()) {
         json += "\"__metadata__\":" + nlohmann::json(metadata).dump();
     }
     std::uint64_t end = 0;
     std::vector<std::string_view> names;
-    for (auto const& tensor : tensors) {
+    for (auto const* const entry : tensors) {
+        auto const& tensor = *entry;
         constexpr auto most = static_cast<std::uint64_t>(std::numeric_limits<index_t>::max());
         bool const negative =
             std::any_of(tensor.shape.begin(), tensor.shape.end(), [](index_t extent) { return extent < 0; });
@@ -448,22 +468,28 @@ inline std::string layout_safetensors(std::vector<OutputTensor>& tensors,
 /// another number of bytes than announced; what `file` throws
 /// Cost:      holds the header in memory, and of the data what the producers hold
 template <class File>
-void write_safetensors_to(File& file, std::vector<OutputTensor> tensors,
+void write_safetensors_to(File& file, std::vector<OutputTensor> const& tensors,
                           std::map<std::string, std::string> const& metadata = {}) {
     std::string const where = file.path().native();
-    file.write(std::string_view(detail::layout_safetensors(tensors, metadata, where)));
-    for (auto const& tensor : tensors) {
-        auto const expected = *detail::tensor_bytes(tensor.dtype, tensor.shape);
+    auto const order = detail::in_file_order(tensors);
+    file.write(std::string_view(detail::safetensors_header(order, metadata, where)));
+    for (auto const* const tensor : order) {
+        auto const expected = *detail::tensor_bytes(tensor->dtype, tensor->shape);
         std::uint64_t written = 0;
-        tensor.produce([&](std::span<std::byte const> bytes) {
+        tensor->produce([&](std::span<std::byte const> bytes) {
             written += bytes.size();
-            expects(written <= expected, where, ": tensor ", detail::in_quotes(tensor.name),
-                    ": more than the ", expected, " bytes of its shape ", to_string(tensor.shape),
-                    " were produced");
+            if (written > expected) [[unlikely]] {
+                throw Error(message(where, ": tensor ", detail::in_quotes(tensor->name), ": more than the ",
+                                    expected, " bytes of its shape ", to_string(tensor->shape),
+                                    " were produced"));
+            }
             file.write(bytes);
         });
-        expects(written == expected, where, ": tensor ", detail::in_quotes(tensor.name), ": ", written,
-                " bytes were produced, its shape ", to_string(tensor.shape), " takes ", expected);
+        if (written != expected) [[unlikely]] {
+            throw Error(message(where, ": tensor ", detail::in_quotes(tensor->name), ": ", written,
+                                " bytes were produced, its shape ", to_string(tensor->shape), " takes ",
+                                expected));
+        }
     }
 }
 
@@ -471,10 +497,10 @@ void write_safetensors_to(File& file, std::vector<OutputTensor> tensors,
 ///
 /// Errors:    as above; FileError if the disk is full or the directory cannot be written: whatever had the
 /// name before is then unchanged
-inline void write_safetensors(std::filesystem::path const& path, std::vector<OutputTensor> tensors,
+inline void write_safetensors(std::filesystem::path const& path, std::vector<OutputTensor> const& tensors,
                               std::map<std::string, std::string> const& metadata = {}) {
     AtomicFile file(path);
-    write_safetensors_to(file, std::move(tensors), metadata);
+    write_safetensors_to(file, tensors, metadata);
     file.commit();
 }
 

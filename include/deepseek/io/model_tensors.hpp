@@ -1,0 +1,339 @@
+// SPDX-License-Identifier: MIT
+#ifndef DEEPSEEK_IO_MODEL_TENSORS_HPP
+#define DEEPSEEK_IO_MODEL_TENSORS_HPP
+
+#include <deepseek/core/dtype.hpp>
+#include <deepseek/core/error.hpp>
+#include <deepseek/core/index.hpp>
+#include <deepseek/core/visit.hpp>
+#include <deepseek/io/dtype.hpp>
+#include <deepseek/io/json.hpp>
+#include <deepseek/io/safetensors.hpp>
+#include <deepseek/io/tensor_source.hpp>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+// Between the tensors of a model type, as `visit` names them, and those of files. A stacked tensor (the experts'
+// matrices, one below the other) is one tensor per part in files. Weights may live in any backend's memory.
+
+namespace deepseek::inline DEEPSEEK_ABI::io {
+
+/// Which tensors of a set: all, or only those the optimizer changes, without the routers' biases.
+enum class Which : std::uint8_t { all, learned };
+
+namespace detail {
+
+// Bytes staged on the host at a time: enough for the disk's full speed, little beside any model.
+inline constexpr index_t kStagingBytes = index_t{1} << 20;
+
+// One tensor of a file as the model has it: what `visit` says, with the types erased, so that everything below is
+// compiled once and not once per model.
+template <class Byte>
+struct ModelTensor {
+    std::string name;
+    DType dtype;  // of the model's elements
+    bool state;   // a router's bias
+    index_t rows;
+    index_t cols;
+    Byte* data;  // in the backend's memory
+
+    index_t size() const { return rows * cols; }
+    // Shape in files: a vector where there is one column.
+    std::vector<index_t> shape() const {
+        return cols == 1 ? std::vector<index_t>{rows} : std::vector<index_t>{rows, cols};
+    }
+};
+
+template <class M, class T, class Byte = std::conditional_t<std::is_const_v<T>, std::byte const, std::byte>>
+std::vector<ModelTensor<Byte>> model_tensors(viewed_params<M, T> const& set, std::string_view suffix,
+                                             Which which) {
+    std::vector<ModelTensor<Byte>> tensors;
+    M::visit(
+        [&]<class Tensor>(Info const& info, Tensor& tensor) {
+            if (info.role == Role::state && which == Which::learned) {
+                return;
+            }
+            using E = std::remove_const_t<typename Tensor::element>;
+            auto const rows = Tensor::rows / info.parts;
+            for (index_t part = 0; part < info.parts; ++part) {
+                tensors.push_back({full_name(info, part).append(suffix), dtype_of<E>,
+                                   info.role == Role::state, rows, Tensor::cols,
+                                   reinterpret_cast<Byte*>(tensor.data + part * rows * Tensor::cols)});
+            }
+        },
+        set);
+    return tensors;
+}
+
+// Calls f with a null pointer to the element type that the model's `type` is.
+template <class F>
+void with_element(DType type, F const& f) {
+    switch (type) {
+        case DType::f64:
+            return f(static_cast<double*>(nullptr));
+        case DType::f32:
+            return f(static_cast<float*>(nullptr));
+        default:
+            return f(static_cast<bf16*>(nullptr));
+    }
+}
+
+// Copies elements from the backend and passes them on as `type`.
+template <class B>
+void produce(B& be, ModelTensor<std::byte const> const& tensor, DType type, ByteSink const& sink) {
+    with_element(tensor.dtype, [&]<class E>(E*) {
+        constexpr auto chunk = kStagingBytes / static_cast<index_t>(sizeof(E));
+        std::vector<E> values(static_cast<std::size_t>(std::min(chunk, tensor.size())));
+        std::vector<std::byte> bytes;
+        for (index_t begin = 0; begin < tensor.size(); begin += chunk) {
+            std::span const part(values.data(),
+                                 static_cast<std::size_t>(std::min(chunk, tensor.size() - begin)));
+            be.copy_to_host(part.data(), tensor.data + begin * static_cast<index_t>(sizeof(E)),
+                            static_cast<index_t>(part.size_bytes()));
+            if (type == dtype_of<E>) {
+                sink(std::as_bytes(part));
+            } else {
+                bytes.resize(part.size() * static_cast<std::size_t>(bits(type) / 8));
+                encode<E>(part, type, bytes);
+                sink(bytes);
+            }
+        }
+    });
+}
+
+// Copies elements of a file to the backend, converting where the types differ.
+template <class B>
+void consume(B& be, FileTensor const& from, ModelTensor<std::byte> const& tensor) {
+    if (from.dtype == tensor.dtype) {
+        be.copy_from_host(tensor.data, from.bytes.data(), static_cast<index_t>(from.bytes.size()));
+        return;
+    }
+    with_element(tensor.dtype, [&]<class E>(E*) {
+        constexpr auto chunk = kStagingBytes / static_cast<index_t>(sizeof(E));
+        auto const width = static_cast<std::size_t>(bits(from.dtype) / 8);
+        std::vector<E> values(static_cast<std::size_t>(std::min(chunk, tensor.size())));
+        for (index_t begin = 0; begin < tensor.size(); begin += chunk) {
+            std::span const part(values.data(),
+                                 static_cast<std::size_t>(std::min(chunk, tensor.size() - begin)));
+            decode<E>(from.dtype,
+                      from.bytes.subspan(static_cast<std::size_t>(begin) * width, part.size() * width), part);
+            be.copy_from_host(tensor.data + begin * static_cast<index_t>(sizeof(E)), part.data(),
+                              static_cast<index_t>(part.size_bytes()));
+        }
+    });
+}
+
+// The number in "model.layers.<number>.…"; -1 for other names.
+inline index_t layer_of(std::string_view name) {
+    constexpr std::string_view prefix = "model.layers.";
+    index_t layer = -1;
+    if (name.starts_with(prefix)) {
+        name.remove_prefix(prefix.size());
+        auto const end = std::from_chars(name.data(), name.data() + name.size(), layer);
+        layer = end.ec == std::errc() && end.ptr != name.data() + name.size() && *end.ptr == '.' ? layer : -1;
+    }
+    return layer;
+}
+
+// What of a model decides which tensors files may hold besides its own.
+struct ModelLayout {
+    index_t layers = std::numeric_limits<index_t>::max();  // MTP modules begin behind these
+    index_t mtp_depth = 0;
+    bool tied_head = false;
+
+    // Whether a tensor belongs to an MTP module, which files keep behind the last layer.
+    bool is_mtp(std::string_view name) const { return layer_of(name) >= layers; }
+
+    // Tensors that published files hold and the model does not need: tables that follow from the configuration, MTP
+    // modules it does not have, the copies of embedding and head that come with MTP modules, a head beside a tied
+    // embedding.
+    bool dispensable(std::string_view name) const {
+        bool const copy =
+            name.ends_with(".embed_tokens.weight") || name.ends_with(".shared_head.head.weight");
+        return name.ends_with(".rotary_emb.inv_freq") || (tied_head && name == "lm_head.weight") ||
+               (is_mtp(name) && (copy || layer_of(name) - layers >= mtp_depth));
+    }
+};
+
+template <class M>
+constexpr ModelLayout layout_of() {
+    return {.layers = M::layers, .mtp_depth = M::mtp_depth, .tied_head = M::options.tied_head};
+}
+
+}  // namespace detail
+
+/// The tensors of a set of views as files hold them, for write_safetensors. Nothing is copied before it is written;
+/// backend and memory must live until then.
+///
+/// Precision: elements as they are, or as `dtype` (F64, F32, BF16) where given; router biases never as BF16
+template <class M, class T, class B>
+std::vector<OutputTensor> output_tensors(B& be, viewed_params<M, T const> const& set,
+                                         std::optional<DType> dtype = {}, std::string_view suffix = "",
+                                         Which which = Which::all) {
+    expects(!dtype || (decodable(*dtype) && *dtype != DType::f16), "weights cannot be written as ",
+            name(dtype.value_or(DType::f32)), ", only as F64, F32 or BF16");
+    std::vector<OutputTensor> tensors;
+    for (auto& tensor : detail::model_tensors<M, T const>(set, suffix, which)) {
+        auto const wanted = dtype.value_or(tensor.dtype);
+        auto const type = tensor.state && wanted == DType::bf16 ? tensor.dtype : wanted;
+        auto shape = tensor.shape();
+        auto file_name = tensor.name;
+        tensors.push_back(
+            {std::move(file_name), type, std::move(shape),
+             [&be, type, tensor](ByteSink const& sink) { detail::produce(be, tensor, type, sink); }});
+    }
+    return tensors;
+}
+
+/// What loading found besides success.
+struct LoadReport {
+    index_t tensors = 0;  ///< read from files
+    std::vector<std::string>
+        ignored;  ///< in the files, and no model needs them or this one has no place for them
+    std::vector<std::string> missing_mtp;  ///< of MTP modules the files lack altogether; left as they were
+    bool rounded = false;                  ///< some files hold wider elements than the model
+};
+
+/// Loads sets of views from files in two steps: `add` compares, `run` copies. Nothing is written before everything
+/// was found to fit.
+template <class B>
+class TensorLoader {
+public:
+    explicit TensorLoader(B& backend) : backend_(&backend) {}
+
+    /// Compares a set with a source: every tensor must be there under its name plus `suffix`, in its shape, as F64, F32,
+    /// F16 or BF16; router biases must be finite.
+    template <class M, class T>
+    void add(TensorSource const& source, viewed_params<M, T> const& set, std::string_view suffix = "",
+             Which which = Which::all) {
+        add(source, detail::model_tensors<M, T>(set, suffix, which), {});
+    }
+
+    /// As `add`, but an MTP module may be absent as a whole: its tensors are then left as they are and reported.
+    template <class M, class T>
+    void add_but_for_mtp(TensorSource const& source, viewed_params<M, T> const& set) {
+        add(source, detail::model_tensors<M, T>(set, "", Which::all), detail::layout_of<M>());
+    }
+
+    /// Complains of tensors that no set took; those that M does not need are only reported.
+    template <class M>
+    void expect_no_others(TensorSource const& source) {
+        for (auto const& entry : source.entries()) {
+            if (used_.contains(entry.tensor)) {
+                continue;
+            }
+            if (detail::layout_of<M>().dispensable(entry.tensor->name)) {
+                report_.ignored.push_back(entry.tensor->name);
+            } else {
+                problems_.push_back(message(detail::in_quotes(entry.tensor->name), ": ",
+                                            name(entry.tensor->dtype), " ", to_string(entry.tensor->shape),
+                                            ": not a tensor of this model"));
+            }
+        }
+    }
+
+    /// Copies everything that was added. The sources must still be open.
+    ///
+    /// Errors:    FormatError beginning with `where` and listing all problems; nothing is written then
+    LoadReport run(std::string_view where) {
+        if (!problems_.empty()) {
+            throw FormatError(detail::listed(message(where, ": does not fit the model, ", problems_.size(),
+                                                     problems_.size() == 1 ? " problem" : " problems"),
+                                             problems_));
+        }
+        for (auto const& job : jobs_) {
+            detail::consume(*backend_, *job.from, job.to);
+        }
+        report_.tensors = static_cast<index_t>(jobs_.size());
+        return std::move(report_);
+    }
+
+private:
+    struct Job {
+        FileTensor const* from;
+        detail::ModelTensor<std::byte> to;
+    };
+
+    void add(TensorSource const& source, std::vector<detail::ModelTensor<std::byte>> tensors,
+             detail::ModelLayout const& layout) {
+        std::set<index_t> present;         // MTP modules of which the source has something
+        std::vector<std::string> missing;  // tensors of MTP modules
+        for (auto& tensor : tensors) {
+            bool const mtp = layout.is_mtp(tensor.name);
+            auto const* const from = source.find(tensor.name);
+            if (from == nullptr && mtp) {
+                missing.push_back(std::move(tensor.name));
+            } else if (from == nullptr) {
+                problems_.push_back(message(detail::in_quotes(tensor.name), ": missing, expected ",
+                                            to_string(tensor.shape())));
+            } else {
+                if (mtp) {
+                    present.insert(detail::layer_of(tensor.name));
+                }
+                used_.insert(from);
+                if (fits(*from, tensor) && (!tensor.state || finite(*from))) {
+                    report_.rounded = report_.rounded || bits(from->dtype) > bits(tensor.dtype);
+                    jobs_.push_back({from, std::move(tensor)});
+                }
+            }
+        }
+        for (auto& absent : missing) {
+            if (present.contains(detail::layer_of(absent))) {
+                problems_.push_back(message(detail::in_quotes(absent),
+                                            ": missing, though other tensors of this MTP module are there"));
+            } else {
+                report_.missing_mtp.push_back(std::move(absent));
+            }
+        }
+    }
+
+    bool fits(FileTensor const& from, detail::ModelTensor<std::byte> const& tensor) {
+        bool const column = tensor.cols == 1 && from.shape == std::vector<index_t>{tensor.rows, 1};
+        bool const shape = from.shape == tensor.shape() || column;
+        if (!shape) {
+            problems_.push_back(message(detail::in_quotes(from.name), ": expected shape ",
+                                        to_string(tensor.shape()), ", found ", to_string(from.shape)));
+        }
+        if (!decodable(from.dtype)) {
+            problems_.push_back(message(detail::in_quotes(from.name),
+                                        ": expected F64, F32, F16 or BF16, found ", name(from.dtype)));
+        }
+        return shape && decodable(from.dtype);
+    }
+
+    bool finite(FileTensor const& tensor) {
+        std::vector<double> values(static_cast<std::size_t>(tensor.size()));
+        decode<double>(tensor.dtype, tensor.bytes, values);
+        auto const bad =
+            std::find_if_not(values.begin(), values.end(), [](double value) { return std::isfinite(value); });
+        if (bad != values.end()) {
+            problems_.push_back(message(detail::in_quotes(tensor.name), ": element ", bad - values.begin(),
+                                        " is ", *bad, ", expected a finite number"));
+        }
+        return bad == values.end();
+    }
+
+    B* backend_;
+    std::vector<Job> jobs_;
+    std::unordered_set<FileTensor const*> used_;
+    std::vector<std::string> problems_;
+    LoadReport report_;
+};
+
+}  // namespace deepseek::inline DEEPSEEK_ABI::io
+
+#endif

@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: MIT
+#include <deepseek/io/checkpoint.hpp>
+
+#include "io/small_model.hpp"
+#include "support/scratch_directory.hpp"
+#include <doctest/doctest.h>
+
+#include <cstring>
+#include <limits>
+#include <string>
+
+namespace ds = deepseek;
+namespace fs = std::filesystem;
+namespace io = deepseek::io;
+using deepseek_tests::bits_of;
+using deepseek_tests::error_of;
+using deepseek_tests::FarMemory;
+using deepseek_tests::fill;
+using deepseek_tests::mentions;
+using deepseek_tests::ScratchDirectory;
+using deepseek_tests::Small;
+using deepseek_tests::SmallModel;
+
+namespace {
+
+template <class M, class T>
+using W = ds::Weights<M, T, FarMemory>;
+
+template <class M, class T>
+W<M, T> filled(FarMemory& be, std::uint64_t seed) {
+    W<M, T> weights(be);
+    fill<M, T>(be, weights, seed);
+    return weights;
+}
+
+// Rewrites a checkpoint's tensors: `change` gets each and may alter it, or return false to drop it.
+template <class Change>
+void rewrite(fs::path const& path, Change const& change, std::vector<io::OutputTensor> more = {}) {
+    auto const old = ds::read_file(path);
+    auto const file = io::SafetensorsFile::parse(std::as_bytes(std::span(old)));
+    for (auto const& tensor : file.tensors()) {
+        auto copy = io::output_tensor(tensor.name, tensor.dtype, tensor.shape, tensor.bytes);
+        if (change(copy)) {
+            more.push_back(std::move(copy));
+        }
+    }
+    io::write_safetensors(path, more);
+}
+
+io::OutputTensor zeros(std::string name, io::DType type, std::vector<ds::index_t> shape) {
+    static std::vector<std::byte> const bytes(100'000);
+    auto const size = static_cast<std::size_t>(*io::detail::tensor_bytes(type, shape));
+    return io::output_tensor(std::move(name), type, std::move(shape), std::span(bytes).first(size));
+}
+
+bool keep(io::OutputTensor const&) { return true; }
+
+}  // namespace
+
+TEST_CASE_TEMPLATE("checkpoint: weights are read back bit for bit", T, float, double, ds::bf16) {
+    FarMemory be;
+    ScratchDirectory const scratch;
+    auto const saved = filled<Small, T>(be, 1);
+    io::save_model<Small, T>(be, scratch / "model", saved);
+    W<Small, T> loaded(be);
+    auto const report = io::load_model<Small, T>(be, scratch / "model", loaded);
+    CHECK(bits_of(be, loaded) == bits_of(be, saved));
+    CHECK(report.ignored.empty());
+    CHECK(report.missing_mtp.empty());
+    CHECK_FALSE(report.rounded);
+
+    // One tensor per expert, under the published names.
+    auto const source = io::TensorSource::open(scratch / "model");
+    CHECK(static_cast<std::size_t>(report.tensors) == source.entries().size());
+    auto const* const expert = source.find("model.layers.2.mlp.experts.3.down_proj.weight");
+    REQUIRE(expert != nullptr);
+    CHECK(expert->shape == std::vector<ds::index_t>{16, 5});
+    CHECK(expert->dtype == io::dtype_of<T>);
+    auto const* const bias = source.find("model.layers.1.mlp.gate.e_score_correction_bias");
+    REQUIRE(bias != nullptr);
+    CHECK(bias->dtype == io::dtype_of<ds::accumulate_t<T>>);  // never rounded to bf16
+    CHECK(source.find("model.layers.3.eh_proj.weight")->shape == std::vector<ds::index_t>{16, 32});
+    CHECK(source.find("lm_head.weight") != nullptr);
+    CHECK(io::read_config(scratch / "model").vocab_size == 40);
+}
+
+TEST_CASE("checkpoint: stacked experts are cut in order") {
+    FarMemory be;
+    ScratchDirectory const scratch;
+    auto weights = filled<Small, float>(be, 1);
+    io::save_model<Small, float>(be, scratch / "m", weights);
+    auto const source = io::TensorSource::open(scratch / "m");
+    std::vector<float> stacked(4 * 5 * 16);
+    be.copy_to_host(stacked.data(), weights.view().blocks.rest.equal[0].feed_forward.up.data, 4 * 5 * 16 * 4);
+    for (std::size_t expert = 0; expert < 4; ++expert) {
+        auto const* const part =
+            source.find("model.layers.1.mlp.experts." + std::to_string(expert) + ".up_proj.weight");
+        REQUIRE(part != nullptr);
+        CHECK(std::memcmp(part->bytes.data(), stacked.data() + expert * 5 * 16, 5 * 16 * 4) == 0);
+    }
+}
+
+TEST_CASE("checkpoint: element types are converted on the way out and in") {
+    FarMemory be;
+    ScratchDirectory const scratch;
+    auto const saved = filled<Small, float>(be, 1);
+    io::save_model<Small, float>(be, scratch / "half", saved, {.dtype = io::DType::bf16});
+    CHECK(io::read_config(scratch / "half").torch_dtype == "bfloat16");
+    auto const source = io::TensorSource::open(scratch / "half");
+    CHECK(source.find("lm_head.weight")->dtype == io::DType::bf16);
+    CHECK(source.find("model.layers.1.mlp.gate.e_score_correction_bias")->dtype == io::DType::f32);
+
+    W<Small, ds::bf16> rounded(be);
+    CHECK_FALSE(io::load_model<Small, ds::bf16>(be, scratch / "half", rounded).rounded);
+    io::save_model<Small, float>(be, scratch / "full", saved);
+    W<Small, ds::bf16> rounded_here(be);
+    CHECK(io::load_model<Small, ds::bf16>(be, scratch / "full", rounded_here).rounded);
+    CHECK(bits_of(be, rounded_here) == bits_of(be, rounded));
+
+    W<Small, double> wide(be);
+    io::load_model<Small, double>(be, scratch / "full", wide);
+    io::save_model<Small, double>(be, scratch / "back", wide, {.dtype = io::DType::f32});
+    W<Small, float> back(be);
+    io::load_model<Small, float>(be, scratch / "back", back);
+    CHECK(bits_of(be, back) == bits_of(be, saved));
+    CHECK_THROWS_AS((io::save_model<Small, float>(be, scratch / "no", saved, {.dtype = io::DType::i8})),
+                    ds::Error);
+    CHECK_FALSE(fs::exists(scratch / "no"));
+}
+
+TEST_CASE("checkpoint: F16 files are read") {
+    FarMemory be;
+    ScratchDirectory const scratch;
+    W<Small, float> const zero(be);
+    io::save_model<Small, float>(be, scratch / "m", zero);
+    static std::uint16_t const half[16] = {0x3C00, 0xC000};
+    rewrite(scratch / "m" / "model.safetensors", [](io::OutputTensor& tensor) {
+        if (tensor.name == "model.norm.weight") {
+            tensor = io::output_tensor(tensor.name, io::DType::f16, {16}, std::as_bytes(std::span(half)));
+        }
+        return true;
+    });
+    W<Small, float> loaded(be);
+    io::load_model<Small, float>(be, scratch / "m", loaded);
+    std::array<float, 16> norm{};
+    be.copy_to_host(norm.data(), loaded.view().norm.data, sizeof norm);
+    CHECK(norm[0] == 1);
+    CHECK(norm[1] == -2);
+}
+
+TEST_CASE("checkpoint: a tied head is not stored, and one in the file is not needed") {
+    using Tied = SmallModel<ds::Options<ds::ModelOptions{.tied_head = true}>>;
+    FarMemory be;
+    ScratchDirectory const scratch;
+    auto const saved = filled<Tied, float>(be, 1);
+    io::save_model<Tied, float>(be, scratch / "m", saved);
+    CHECK(io::TensorSource::open(scratch / "m").find("lm_head.weight") == nullptr);
+    CHECK(io::read_config(scratch / "m").tie_word_embeddings);
+    rewrite(scratch / "m" / "model.safetensors", keep, {zeros("lm_head.weight", io::DType::f32, {40, 16})});
+    W<Tied, float> loaded(be);
+    auto const report = io::load_model<Tied, float>(be, scratch / "m", loaded);
+    CHECK(report.ignored == std::vector<std::string>{"lm_head.weight"});
+    CHECK(bits_of(be, loaded) == bits_of(be, saved));
+    W<SmallModel<>, float> untied(be);
+    CHECK(mentions(
+        error_of<ds::FormatError>([&] { io::load_model<SmallModel<>, float>(be, scratch / "m", untied); }),
+        "tie_word_embeddings: the file says true, the model type false"));
+}
+
+TEST_CASE("checkpoint: what published files hold besides the model is reported, not loaded") {
+    FarMemory be;
+    ScratchDirectory const scratch;
+    auto const saved = filled<Small, float>(be, 1);
+    io::save_model<Small, float>(be, scratch / "m", saved);
+    rewrite(scratch / "m" / "model.safetensors", keep,
+            {zeros("model.layers.0.self_attn.rotary_emb.inv_freq", io::DType::f32, {2}),
+             zeros("model.layers.3.embed_tokens.weight", io::DType::f32, {40, 16}),
+             zeros("model.layers.3.shared_head.head.weight", io::DType::f32, {40, 16}),
+             zeros("model.layers.4.enorm.weight", io::DType::f32, {16})});
+    W<Small, float> loaded(be);
+    auto const report = io::load_model<Small, float>(be, scratch / "m", loaded);
+    CHECK(report.ignored.size() == 4);
+    CHECK(bits_of(be, loaded) == bits_of(be, saved));
+    // A model without MTP reads the same file.
+    W<SmallModel<>, float> shorter(be);
+    auto const shorter_report = io::load_model<SmallModel<>, float>(be, scratch / "m", shorter);
+    CHECK(shorter_report.ignored.size() > 20);
+    CHECK(shorter_report.missing_mtp.empty());
+}
+
+TEST_CASE("checkpoint: absent MTP modules are reported and left alone; half of one is an error") {
+    FarMemory be;
+    ScratchDirectory const scratch;
+    auto const shorter = filled<SmallModel<>, float>(be, 1);
+    io::save_model<SmallModel<>, float>(be, scratch / "m", shorter);
+    auto loaded = filled<Small, float>(be, 2);
+    auto const before = bits_of(be, loaded);
+    auto const report = io::load_model<Small, float>(be, scratch / "m", loaded);
+    CHECK(report.missing_mtp.size() > 20);
+    CHECK(report.missing_mtp[0].starts_with("model.layers.3."));
+    std::vector<float> norm(16);
+    std::vector<float> expected(16);
+    auto const& module = loaded.view().mtp[0];
+    be.copy_to_host(norm.data(), module.norm.data, 64);
+    auto const untouched = filled<Small, float>(be, 2);
+    be.copy_to_host(expected.data(), untouched.view().mtp[0].norm.data, 64);
+    CHECK(norm == expected);
+    CHECK(bits_of(be, loaded) != before);
+
+    rewrite(scratch / "m" / "model.safetensors", keep,
+            {zeros("model.layers.3.enorm.weight", io::DType::f32, {16})});
+    CHECK(mentions(
+        error_of<ds::FormatError>([&] { io::load_model<Small, float>(be, scratch / "m", loaded); }),
+        "'model.layers.3.hnorm.weight': missing, though other tensors of this MTP module are there"));
+}
+
+TEST_CASE("checkpoint: one error lists every tensor that does not fit, and nothing is written") {
+    FarMemory be;
+    ScratchDirectory const scratch;
+    io::save_model<Small, float>(be, scratch / "m", filled<Small, float>(be, 1));
+    static float const bad[4] = {0, 1, std::numeric_limits<float>::quiet_NaN(), 2};
+    rewrite(scratch / "m" / "model.safetensors",
+            [](io::OutputTensor& tensor) {
+                if (tensor.name == "model.layers.1.mlp.experts.2.up_proj.weight") {
+                    tensor.shape = {16, 5};
+                } else if (tensor.name == "model.embed_tokens.weight") {
+                    tensor.dtype = io::DType::u32;
+                } else if (tensor.name == "model.layers.2.mlp.gate.e_score_correction_bias") {
+                    tensor =
+                        io::output_tensor(tensor.name, io::DType::f32, {4}, std::as_bytes(std::span(bad)));
+                }
+                return tensor.name != "model.norm.weight";
+            },
+            {zeros("model.layers.0.self_attn.q_proj.weight", io::DType::bf16, {2, 3})});
+    auto weights = filled<Small, float>(be, 2);
+    auto const before = bits_of(be, weights);
+    auto const error =
+        error_of<ds::FormatError>([&] { io::load_model<Small, float>(be, scratch / "m", weights); });
+    CHECK(mentions(error, "model.safetensors: does not fit the model, 5 problems",
+                   "'model.layers.1.mlp.experts.2.up_proj.weight': expected shape [5, 16], found [16, 5]",
+                   "'model.embed_tokens.weight': expected F64, F32, F16 or BF16, found U32",
+                   "'model.layers.2.mlp.gate.e_score_correction_bias': element 2 is nan",
+                   "'model.norm.weight': missing, expected [16]",
+                   "'model.layers.0.self_attn.q_proj.weight': BF16 [2, 3]: not a tensor of this model"));
+    CHECK(bits_of(be, weights) == before);
+}
+
+TEST_CASE("checkpoint: a long list of problems is cut") {
+    FarMemory be;
+    ScratchDirectory const scratch;
+    io::write_safetensors(scratch / "empty.safetensors", {});
+    W<Small, float> weights(be);
+    auto const error = error_of<ds::FormatError>(
+        [&] { io::load_model<Small, float>(be, scratch / "empty.safetensors", weights); });
+    CHECK(mentions(error, "problems", "more"));
+    CHECK(error.size() < 4000);
+}
+
+TEST_CASE("checkpoint: a configuration of another model is refused before any tensor is looked at") {
+    FarMemory be;
+    ScratchDirectory const scratch;
+    io::save_model<Small, float>(be, scratch / "m", filled<Small, float>(be, 1));
+    auto config = io::read_config(scratch / "m");
+    config.rope_theta = 50000;
+    config.num_experts_per_tok = 1;
+    ds::write_file_atomically(scratch / "m" / "config.json", io::format_config(config));
+    W<Small, float> weights(be);
+    auto const error =
+        error_of<ds::FormatError>([&] { io::load_model<Small, float>(be, scratch / "m", weights); });
+    CHECK(mentions(error, "config.json: describes another model",
+                   "rope_theta: the file says 50000, the model type 10000",
+                   "num_experts_per_tok: the file says 1, the model type 2"));
+    // The tensors alone fit.
+    CHECK_NOTHROW((io::load_model<Small, float>(be, scratch / "m" / "model.safetensors", weights)));
+    fs::remove(scratch / "m" / "config.json");
+    CHECK(mentions(error_of<ds::FileError>([&] { io::load_model<Small, float>(be, scratch / "m", weights); }),
+                   "config.json"));
+    CHECK(mentions(
+        error_of<ds::FileError>([&] { io::load_model<Small, float>(be, scratch / "none", weights); }),
+        "none"));
+}

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: MIT
+#include <deepseek/io/huggingface.hpp>
+#include <deepseek/model/presets.hpp>
+
+#include "io/small_model.hpp"
+#include "support/data.hpp"
+#include "support/scratch_directory.hpp"
+#include <doctest/doctest.h>
+
+namespace ds = deepseek;
+namespace io = deepseek::io;
+using deepseek_tests::error_of;
+using deepseek_tests::mentions;
+using deepseek_tests::Small;
+
+namespace {
+
+std::string joined(std::vector<std::string> const& lines) {
+    std::string text;
+    for (auto const& line : lines) {
+        text += line + "\n";
+    }
+    return text;
+}
+
+using Dense = ds::Model<ds::Vocabulary<40>, ds::Blocks<2, deepseek_tests::SmallAttention, ds::SwiGLU<24>>>;
+
+}  // namespace
+
+TEST_CASE("config_of: the published models' files describe their presets") {
+    auto const folder = deepseek_tests::test_data("model-configs");
+    if (!folder) {
+        return;
+    }
+    CHECK(joined(io::differences(io::read_config(*folder / "DeepSeek-V3"), io::config_of<ds::V3>())).empty());
+    CHECK(joined(io::differences(io::read_config(*folder / "DeepSeek-R1"), io::config_of<ds::V3>())).empty());
+    CHECK(joined(io::differences(io::read_config(*folder / "Moonlight-16B-A3B"),
+                                 io::config_of<ds::Moonlight16B>()))
+              .empty());
+    CHECK_NOTHROW(io::expect_config_of<ds::V3>(io::read_config(*folder / "DeepSeek-V3"), "config.json"));
+    auto const error = error_of<ds::FormatError>([&] {
+        io::expect_config_of<ds::V3>(io::read_config(*folder / "Moonlight-16B-A3B"), "x/config.json");
+    });
+    CHECK(mentions(error, "x/config.json: describes another model",
+                   "hidden_size: the file says 2048, the model type 7168", "q_lora_rank: the file says 0",
+                   "rope_theta: the file says 50000", "rope_scaling: the file says none, the model type yarn",
+                   "routed_scaling_factor: the file says 2.446, the model type 2.5"));
+}
+
+TEST_CASE("config_of: says every fact of the type") {
+    auto const config = io::config_of<Small>();
+    CHECK(config.model_type == "deepseek_v3");
+    CHECK(config.vocab_size == 40);
+    CHECK(config.hidden_size == 16);
+    CHECK(config.num_hidden_layers == 3);
+    CHECK(config.first_k_dense_replace == 1);
+    CHECK(config.intermediate_size == 24);
+    CHECK(config.num_attention_heads == 2);
+    CHECK(config.kv_lora_rank == 8);
+    CHECK(config.q_lora_rank == 12);
+    CHECK(config.qk_rope_head_dim == 4);
+    CHECK(config.qk_nope_head_dim == 6);
+    CHECK(config.v_head_dim == 10);
+    CHECK(config.n_routed_experts == 4);
+    CHECK(config.num_experts_per_tok == 2);
+    CHECK(config.moe_intermediate_size == 5);
+    CHECK(config.n_shared_experts == 2);
+    CHECK(config.n_group == 2);
+    CHECK(config.topk_group == 1);
+    CHECK(config.topk_method == "noaux_tc");
+    CHECK(config.routed_scaling_factor == 2.446);
+    CHECK(config.num_nextn_predict_layers == 1);
+    CHECK_FALSE(config.tie_word_embeddings);
+}
+
+TEST_CASE("config_of: what is written describes the type it was written for") {
+    auto const unchanged = [](io::HuggingFaceConfig const& config) {
+        return joined(io::differences(io::parse_config(io::format_config(config)), config));
+    };
+    CHECK(unchanged(io::config_of<ds::V3>()).empty());
+    CHECK(unchanged(io::config_of<ds::V2Lite>()).empty());
+    CHECK(unchanged(io::config_of<ds::FromScratch100M>()).empty());
+    CHECK(unchanged(io::config_of<Small>()).empty());
+    CHECK(unchanged(io::config_of<Dense>()).empty());
+    CHECK(io::config_of<ds::V2Lite>().model_type == "deepseek_v2");
+    CHECK(io::config_of<ds::V2Lite>().topk_method == "greedy");
+    CHECK(io::config_of<ds::FromScratch100M>().shared_width() == 768);
+}
+
+TEST_CASE("differences: spellings of the same model are no differences") {
+    auto const type = io::config_of<Small>();
+    auto file = type;
+    file.num_key_value_heads = 0;
+    file.num_nextn_predict_layers = 0;
+    file.aux_loss_alpha = 0.001;
+    file.initializer_range = 0.006;
+    file.attention_dropout = 0.1;
+    file.max_position_embeddings = 1'000'000;
+    file.routed_scaling_factor = static_cast<double>(2.446F);
+    file.shared_expert_intermediate_size = 10;
+    file.n_shared_experts = 1;
+    file.torch_dtype = "bfloat16";
+    CHECK(joined(io::differences(file, type)).empty());
+    // With every second block sparse only block 2 is, as if there were two dense blocks.
+    file.moe_layer_freq = 2;
+    CHECK(mentions(joined(io::differences(file, type)),
+                   "first_k_dense_replace: the file says 2, the model type 1"));
+
+    auto const dense = io::config_of<Dense>();
+    auto without = dense;
+    without.n_routed_experts = 0;
+    without.first_k_dense_replace = 1;
+    without.scoring_func = "softmax";
+    CHECK(joined(io::differences(without, dense)).empty());
+    CHECK(joined(io::differences(type, dense)).find("n_routed_experts") != std::string::npos);
+}
+
+TEST_CASE("differences: YaRN blocks are compared by what they do") {
+    auto type = io::config_of<ds::V2Lite>();
+    auto file = type;
+    file.yarn->mscale = 1;
+    file.yarn->mscale_all_dim = 1;
+    CHECK(mentions(joined(io::differences(file, type)),
+                   "rope_scaling.mscale_all_dim: the file says 1, the model type 0.707"));
+    file = type;
+    file.yarn->attention_factor = 1;  // what 0.707 and 0.707 give
+    CHECK(joined(io::differences(file, type)).empty());
+    file.yarn->factor = 20;
+    CHECK(mentions(joined(io::differences(file, type)),
+                   "rope_scaling.factor: the file says 20, the model type 40"));
+    auto plain = io::config_of<Small>();
+    auto stretched = plain;
+    stretched.yarn = io::YarnConfig{};  // a factor of 1 stretches nothing
+    CHECK(joined(io::differences(stretched, plain)).empty());
+}
+
+TEST_CASE("differences: every key that matters is compared") {
+    auto const type = io::config_of<Small>();
+    int changed = 0;
+    io::HuggingFaceConfig file = type;
+    io::detail::visit_config(
+        [&](io::detail::JsonField const& field, auto& member, auto const& original) {
+            for (auto const* ignored :
+                 {"num_key_value_heads", "num_nextn_predict_layers", "aux_loss_alpha", "seq_aux",
+                  "max_position_embeddings", "attention_dropout", "initializer_range", "moe_layer_freq",
+                  "shared_expert_intermediate_size"}) {
+                if (field.key == ignored) {
+                    return;
+                }
+            }
+            CAPTURE(field.key);
+            using V = std::remove_cvref_t<decltype(member)>;
+            if constexpr (std::is_same_v<V, std::string>) {
+                member = "other";
+            } else if constexpr (std::is_same_v<V, bool>) {
+                member = !original;
+            } else {
+                member = original + 1;
+            }
+            CHECK_FALSE(io::differences(file, type).empty());
+            member = original;
+            ++changed;
+        },
+        file, type);
+    CHECK(changed > 20);
+    CHECK(file == type);
+}

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT
+#include <deepseek/io/training_state.hpp>
+
+#include "support/scratch_directory.hpp"
+#include <doctest/doctest.h>
+
+#include <limits>
+
+namespace io = deepseek::io;
+using deepseek_tests::error_of;
+using deepseek_tests::mentions;
+
+namespace {
+
+std::string refusal(std::string const& text) {
+    return error_of<deepseek::FormatError>([&] { io::parse_training_state(text, "run/trainer.json"); });
+}
+
+}  // namespace
+
+TEST_CASE("trainer.json: what is written is read back unchanged") {
+    io::TrainingState const state{.step = 1'234'567,
+                                  .updates = 1'234'560,
+                                  .tokens = std::numeric_limits<deepseek::index_t>::max(),
+                                  .skips = 2,
+                                  .data_position = 99,
+                                  .seed = std::numeric_limits<std::uint64_t>::max(),
+                                  .options = {{"--data", "some \"dir\"\n\u00e9"}, {"--lr", "3e-4"}},
+                                  .measurements = {{"best", 0.1}, {"least", 5e-324}}};
+    CHECK(io::parse_training_state(io::format_training_state(state)) == state);
+    CHECK(io::parse_training_state(io::format_training_state({})) == io::TrainingState{});
+    auto infinite = state;
+    infinite.measurements["best"] = std::numeric_limits<double>::infinity();
+    CHECK(io::parse_training_state(io::format_training_state(infinite)).measurements.size() == 1);
+    CHECK(mentions(io::format_training_state(state), R"("library": "deepseek )"));
+}
+
+TEST_CASE("trainer.json: damage is refused, all of it in one error") {
+    CHECK(mentions(refusal(""), "run/trainer.json", "not valid JSON"));
+    CHECK(mentions(refusal("[]"), "expected a JSON object"));
+    CHECK(mentions(refusal(R"({"format": 2})"), "has format 2, this library reads 1"));
+    CHECK(mentions(
+        refusal(R"({"format": 1, "step": -1, "seed": "x", "options": [], "measurements": {"a": "b"}})"),
+        "step: expected a non-negative integer, found -1", "updates: missing", "tokens: missing",
+        "skips: missing", "data_position: missing", "seed: expected", "options: expected an object",
+        "measurements.a: expected a number"));
+}
