@@ -108,16 +108,17 @@ public:
 
 private:
     static T dot(T const* a, T const* b, index_t count) {
-        V sums{};
+        V sums[1] = {};
         index_t c = 0;
         for (; c + kLane <= count; c += kLane) {
-            sums += load<T, kLane>(a + c) * load<T, kLane>(b + c);
+            sums[0] += load<T, kLane>(a + c) * load<T, kLane>(b + c);
         }
-        auto sum = lane_sum<T, kLane>(sums);
+        T total[1];
+        lane_sums(total, sums);
         for (; c < count; ++c) {
-            sum += a[c] * b[c];
+            total[0] += a[c] * b[c];
         }
-        return sum;
+        return total[0];
     }
 
     // kRows rows of dk or dv, `width` wide and as far apart.

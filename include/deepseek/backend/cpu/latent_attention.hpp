@@ -276,12 +276,13 @@ void rows_times_transposed(Strided<T> out, Strided<T const> in, Strided<W const>
             }
         }
         for (int t = 0; t < Tokens; ++t) {
+            T totals[Rows];
+            lane_sums(totals, sums[t]);
             for (int r = 0; r < Rows; ++r) {
-                auto sum = lane_sum<T, kLane>(sums[t][r]);
                 for (auto rest = p; rest < w.cols; ++rest) {
-                    sum += in.row(t)[rest] * convert<T>(w.row(j + r)[rest]);
+                    totals[r] += in.row(t)[rest] * convert<T>(w.row(j + r)[rest]);
                 }
-                out.row(t)[j + r] = sum;
+                out.row(t)[j + r] = totals[r];
             }
         }
         j += Rows;
