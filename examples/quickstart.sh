@@ -28,7 +28,7 @@ mkdir -p "$out"
 run "$programs/make_stories" --output "$out/stories.txt"
 
 step "Training a tokenizer and splitting the corpus into tokens"
-run "$programs/prepare" --input "$out/stories.txt" --tokenizer train:2048 --output "$out/data"
+run "$programs/prepare" --input "$out/stories.txt" --tokenizer train:1536 --output "$out/data"
 
 step "Training a model for two minutes"
 run "$programs/train" --model quickstart --data "$out/data" --out "$out/model" --max-minutes 2

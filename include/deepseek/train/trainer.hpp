@@ -76,6 +76,13 @@ public:
     }
 
     TrainOptions const& options() const { return options_; }
+    /// Changes the learning rates of the steps to come, for instance because the run is to end sooner or later.
+    ///
+    /// Errors:    Error naming the first value that makes no sense; the schedule is then as before
+    void set_schedule(Schedule const& schedule) {
+        schedule.validate();
+        options_.schedule = schedule;
+    }
     Progress& progress() { return progress_; }
     Progress const& progress() const { return progress_; }
     Weights<M, T, B>& weights() { return *weights_; }
@@ -201,7 +208,8 @@ private:
                                                        : 1.0};
         auto const bias_speed = options_.bias_speed_at(report.step);
         M::visit(
-            [&]<class Tensor>(Info const& info, Tensor& weight, Tensor& gradient, Tensor& first, Tensor& second) {
+            [&]<class Tensor>(Info const& info, Tensor& weight, Tensor& gradient, Tensor& first,
+                              Tensor& second) {
                 if (info.role != Role::state) {
                     constants.weight_decay = info.role == Role::decayed ? adamw.weight_decay : 0;
                     ops::adamw(*backend_, weight, gradient, first, second, constants);

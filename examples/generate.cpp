@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: MIT
+// Continues texts with a model that train wrote, or that comes from elsewhere as a Hugging Face directory.
+//
+// The model's type is the one of models.hpp that its config.json describes. Text goes to stdout, everything else to
+// stderr. Exit status: 0; 1 if something cannot be done; 2 if the command line is wrong; 130 after Ctrl-C.
+#include <deepseek/core/error.hpp>
+#include <deepseek/io/config.hpp>
+#include <deepseek/io/directory.hpp>
+#include <deepseek/io/file.hpp>
+#include <deepseek/io/huggingface.hpp>
+#include <deepseek/text/load.hpp>
+
+#include "generate/generation.hpp"
+#include "generate/language_model.hpp"
+#include "models.hpp"
+#include "support/cli.hpp"
+#include "support/interrupt.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <limits>
+#include <memory>
+#include <optional>
+#include <random>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace {
+
+using namespace deepseek_examples;
+namespace fs = std::filesystem;
+
+using Load = std::unique_ptr<LanguageModel> (*)(fs::path const&, int, ds::index_t);
+
+// Loads a model of the type that the config.json describes.
+Load choose_model(ds::io::HuggingFaceConfig const& config, std::string const& where) {
+    Load found = nullptr;
+    std::string closest;
+    std::vector<std::string> fewest;
+    for_each_model([&]<class M>(Known<M> const& known) {
+        auto const lines = ds::io::differences(config, ds::io::config_of<M>());
+        if (lines.empty()) {
+            found = found == nullptr ? &load_language_model<M> : found;
+        } else if (closest.empty() || lines.size() < fewest.size()) {
+            closest = known.name;
+            fewest = lines;
+        }
+    });
+    if (found == nullptr) {
+        auto text = ds::message(where, ": describes none of the models this program knows, which are ",
+                                model_names(), ". The closest is ", closest, ":");
+        for (auto const& line : fewest) {
+            text += "\n  " + line;
+        }
+        throw ds::FormatError(text +
+                              "\nA model is a type: add yours to examples/models.hpp and build again.");
+    }
+    return found;
+}
+
+void add_flags(Program& program, GenerateSettings& s, std::string& prompt_file, std::int64_t& seed) {
+    program
+        .add_option("-m,--model", s.model,
+                    "directory of the model: config.json, model.safetensors, tokenizer.json")
+        ->required()
+        ->group("Model");
+    program
+        .add_option("-c,--ctx-size", s.context, "tokens of prompt and reply together; 0: the model's context")
+        ->check(CLI::NonNegativeNumber)
+        ->group("Model");
+    program.add_option("-t,--threads", s.threads, "0: as many as the machine has")
+        ->check(CLI::Range(0, 1024))
+        ->group("Model");
+
+    auto* const prompt = program.add_option("-p,--prompt", s.prompt, "text to continue")->group("Text");
+    program.add_option("-f,--file", prompt_file, "file with the text to continue")
+        ->excludes(prompt)
+        ->group("Text");
+    program
+        .add_option("-n,--n-predict", s.count,
+                    "tokens to generate; -1: until the text ends or the context is full")
+        ->check(CLI::Range(ds::index_t{-1}, std::numeric_limits<ds::index_t>::max()))
+        ->group("Text");
+    program.add_option("-r,--reverse-prompt", s.stops, "text at which to stop; may be given several times")
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+        ->allow_extra_args(false)
+        ->default_str("")
+        ->group("Text");
+    program.add_flag("--ignore-eos", s.ignore_end, "never end a text")->group("Text");
+    program.add_flag("!--no-bos", s.begin_token, "do not put the token that begins texts before the prompt")
+        ->group("Text");
+    program.add_flag("!--no-display-prompt", s.show_prompt, "print the reply only")->group("Text");
+    program.add_option("--num-samples", s.samples, "how many texts, each with a seed one higher")
+        ->check(CLI::Range(1, 1'000'000))
+        ->group("Text");
+    program.add_flag("--json", s.json, "one JSON object per text instead of the text")->group("Text");
+
+    auto& sampling = s.sampling;
+    program.add_option("-s,--seed", seed, "-1: a random one, which the statistics tell")
+        ->check(CLI::Range(std::int64_t{-1}, std::numeric_limits<std::int64_t>::max()))
+        ->group("Sampling");
+    program.add_option("--temp", sampling.temperature, "temperature; 0: always the most likely token")
+        ->group("Sampling");
+    program.add_option("--top-k", sampling.top_k, "keep so many of the most likely tokens; 0: all")
+        ->group("Sampling");
+    program.add_option("--top-p", sampling.top_p, "keep tokens up to so much probability; 1: all")
+        ->group("Sampling");
+    program.add_option("--min-p", sampling.min_p, "keep tokens so probable beside the most likely; 0: all")
+        ->group("Sampling");
+    program
+        .add_option("--repeat-penalty", sampling.repeat_penalty,
+                    "make tokens that occurred less likely; 1: off")
+        ->group("Sampling");
+    program.add_option("--repeat-last-n", sampling.repeat_last, "among the last so many; 0: off, -1: all")
+        ->group("Sampling");
+
+    auto* const interactive =
+        program
+            .add_flag("-i,--interactive", s.interactive,
+                      "talk: every line of stdin is appended and continued; Ctrl-C stops a reply")
+            ->group("Mode");
+    program.add_option("--perplexity", s.perplexity, "score this file instead of generating")
+        ->excludes(interactive)
+        ->group("Mode");
+}
+
+int generate(Program const& program, GenerateSettings settings, std::string const& prompt_file,
+             std::int64_t seed) {
+    try {
+        settings.sampling.seed =
+            ds::Seed{seed >= 0 ? static_cast<std::uint64_t>(seed) : std::random_device{}()};
+        settings.sampling.validate();
+    } catch (ds::Error const& error) {
+        return detail::wrong_usage(program, error.what());
+    }
+    if (!prompt_file.empty()) {
+        settings.prompt = ds::read_file(prompt_file);
+        if (settings.prompt.ends_with('\n')) {  // editors end files with one; it is hardly meant
+            settings.prompt.pop_back();
+        }
+    }
+
+    auto const directory = ds::io::existing_directory(settings.model);
+    ds::expects<ds::FileError>(fs::is_directory(directory), settings.model, ": no such model directory");
+    auto const config = ds::io::read_config(directory);
+    auto const load = choose_model(config, (directory / "config.json").native());
+    auto const tokenizer = ds::text::load_tokenizer(directory);
+    std::optional<ds::Token> end;
+    if (!config.eos_token_ids.empty()) {
+        end = static_cast<ds::Token>(config.eos_token_ids.front());
+    } else if (tokenizer.has_end_of_text()) {
+        end = tokenizer.end_of_text();
+    }
+    // A model without a token of its own for it saw the one between documents before every text.
+    auto const begin =
+        config.bos_token_id ? std::optional(static_cast<ds::Token>(*config.bos_token_id)) : end;
+
+    Generation generation(settings, load(directory, settings.threads, settings.context), tokenizer, begin,
+                          end);
+    if (!settings.perplexity.empty()) {
+        generation.score();
+    } else if (settings.interactive) {
+        generation.talk();
+    } else {
+        generation.tell();
+    }
+    return Interrupt::requested() ? 130 : kSuccess;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    Program program("generate", "Continues texts with a trained model.");
+    GenerateSettings settings;
+    std::string prompt_file;
+    std::int64_t seed = -1;
+    add_flags(program, settings, prompt_file, seed);
+    Interrupt const interrupt;
+    return run(program, argc, argv, [&] { return generate(program, settings, prompt_file, seed); });
+}

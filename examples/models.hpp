@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: MIT
+#ifndef DEEPSEEK_EXAMPLES_MODELS_HPP
+#define DEEPSEEK_EXAMPLES_MODELS_HPP
+
+#include <deepseek/core/error.hpp>
+#include <deepseek/layers/mla.hpp>
+#include <deepseek/layers/moe.hpp>
+#include <deepseek/layers/mtp.hpp>
+#include <deepseek/layers/swiglu.hpp>
+#include <deepseek/model/blocks.hpp>
+#include <deepseek/model/model.hpp>
+#include <deepseek/model/presets.hpp>
+
+#include <array>
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <utility>
+
+// The models that the programs train and run, by name. A model is a type: to add one, write it here and add a line to
+// kModels; train and generate then know it.
+
+namespace deepseek_examples {
+
+namespace ds = deepseek;
+
+// Two minutes of training on two cores are enough for it to tell little stories.
+using QuickstartAttention = ds::MLA<128, 4, 48>;  // Dim, Heads, KVRank; queries are not compressed
+using Quickstart = ds::Model<ds::Vocabulary<1536>, ds::Blocks<1, QuickstartAttention, ds::SwiGLU<384>>,
+                             ds::Blocks<3, QuickstartAttention, ds::MoE<8, 2, 128, 128>>, ds::MTP<1>,
+                             ds::Options<ds::ModelOptions{.tied_head = true, .context = 256}>>;
+
+// Bytes of tiny Shakespeare in the setting of nanoGPT's recipe for a CPU: 4 layers of width 128, context 64, no more
+// parameters per token than its 0.80 million.
+using Shakespeare = ds::Model<ds::Vocabulary<257>, ds::Blocks<4, ds::MLA<128, 4, 64>, ds::MoE<8, 2, 96, 96>>,
+                              ds::Options<ds::ModelOptions{.tied_head = true, .context = 64}>>;
+static_assert(ds::active_param_count<Shakespeare> <= 800'000);
+
+// GPT-2's vocabulary at width 256: most of it is embedding, so it trains on a CPU in hours. No MTP, because a second
+// pass through a head that large would cost more than all blocks.
+using TinyStoriesAttention = ds::MLA<256, 8, 64, 96>;
+using TinyStories = ds::Model<ds::Vocabulary<50257>, ds::Blocks<1, TinyStoriesAttention, ds::SwiGLU<768>>,
+                              ds::Blocks<5, TinyStoriesAttention, ds::MoE<8, 2, 256, 256>>,
+                              ds::Options<ds::ModelOptions{.tied_head = true, .context = 512}>>;
+
+/// A model, what the programs call it, and how it is trained by default.
+template <class M>
+struct Known {
+    using model = M;
+    std::string_view name;
+    std::string_view purpose;
+    std::array<std::pair<std::string_view, std::string_view>, 8>
+        recipe{};  ///< flags of `train` and their values
+};
+
+inline constexpr std::tuple kModels{
+    Known<Quickstart>{
+        "quickstart",
+        "little stories after two minutes on two cores; vocabulary 1536",
+        {{{"batch-size", "16"}, {"seq-len", "128"}, {"steps", "400"}, {"lr", "4e-3"}, {"warmup", "40"}}}},
+    Known<Shakespeare>{
+        "shakespeare",
+        "tiny Shakespeare byte by byte, 0.8 million parameters; vocabulary 257",
+        {{{"batch-size", "12"}, {"steps", "2000"}, {"lr", "1e-3"}, {"warmup", "100"}, {"beta2", "0.99"}}}},
+    Known<TinyStories>{
+        "tiny-stories",
+        "TinyStories in GPT-2 tokens; vocabulary 50257",
+        {{{"batch-size", "8"}, {"seq-len", "256"}, {"steps", "10000"}, {"lr", "1e-3"}, {"warmup", "200"}}}},
+    Known<ds::FromScratch100M>{
+        "from-scratch-100m",
+        "100 million parameters, GPT-2 tokens; vocabulary 50257",
+        {{{"batch-size", "4"}, {"grad-accum", "8"}, {"steps", "20000"}, {"lr", "3e-4"}, {"warmup", "250"}}}},
+};
+
+/// Calls visit(known) for every model.
+template <class F>
+constexpr void for_each_model(F&& visit) {
+    std::apply([&](auto const&... known) { (visit(known), ...); }, kModels);
+}
+
+/// The names of all models, joined by commas.
+inline std::string model_names() {
+    std::string names;
+    for_each_model(
+        [&](auto const& known) { names += (names.empty() ? "" : ", ") + std::string(known.name); });
+    return names;
+}
+
+/// body.operator()<M>() for the model of that name.
+///
+/// Errors:    Error listing the names if there is none such
+template <class Body>
+void with_model(std::string_view name, Body&& body) {
+    bool found = false;
+    for_each_model([&]<class M>(Known<M> const& known) {
+        if (known.name == name) {
+            found = true;
+            body.template operator()<M>();
+        }
+    });
+    ds::expects(found, "there is no model '", name, "'; the models are ", model_names());
+}
+
+}  // namespace deepseek_examples
+
+#endif

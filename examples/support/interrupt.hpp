@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT
+#ifndef DEEPSEEK_EXAMPLES_SUPPORT_INTERRUPT_HPP
+#define DEEPSEEK_EXAMPLES_SUPPORT_INTERRUPT_HPP
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <csignal>
+
+namespace deepseek_examples {
+
+/// Turns SIGINT (Ctrl-C) and SIGTERM into a request that the program looks for where it can stop cleanly. A second
+/// signal before the request was cleared ends the program at once with status 130.
+class Interrupt {
+public:
+    Interrupt() {
+        struct sigaction action {};
+        action.sa_handler = &handle;
+        ::sigemptyset(&action.sa_mask);
+        action.sa_flags = 0;  // no SA_RESTART: a signal ends waiting for input
+        ::sigaction(SIGINT, &action, nullptr);
+        ::sigaction(SIGTERM, &action, nullptr);
+    }
+
+    /// Whether a signal came.
+    static bool requested() { return received_ != 0; }
+    /// Forgets a request that was acted upon.
+    static void clear() { received_ = 0; }
+
+private:
+    static void handle(int) {
+        if (received_ != 0) {
+            ::_exit(130);
+        }
+        received_ = 1;
+    }
+
+    static inline volatile std::sig_atomic_t received_ = 0;
+};
+
+}  // namespace deepseek_examples
+
+#endif

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: MIT
+#ifndef DEEPSEEK_EXAMPLES_TRAIN_MODEL_HPP
+#define DEEPSEEK_EXAMPLES_TRAIN_MODEL_HPP
+
+#include <deepseek/backend/cpu.hpp>
+#include <deepseek/backend/meter.hpp>
+#include <deepseek/core/index.hpp>
+#include <deepseek/io/checkpoint.hpp>
+#include <deepseek/model/weights.hpp>
+#include <deepseek/train/trainer.hpp>
+
+#include "../support/gemm_peak.hpp"
+#include "training.hpp"
+
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <vector>
+
+namespace deepseek_examples {
+
+template <class M>
+class TrainingOf : public Training {
+public:
+    TrainingOf(ds::TrainOptions const& options, int threads)
+        : cpu_({.threads = threads}), weights_(cpu_), trainer_(cpu_, weights_, options) {}
+
+    ModelFacts facts() const override { return facts_of<M>(); }
+    int threads() const override { return cpu_.threads(); }
+    double gemm_peak() override { return deepseek_examples::gemm_peak<float>(cpu_); }
+
+    void initialize(ds::Seed seed) override { ds::initialize<M>(cpu_, weights_, seed); }
+
+    ds::index_t load(std::filesystem::path const& directory) override {
+        auto const state = ds::io::load_checkpoint<M>(cpu_, directory, weights_, trainer_.first_moment(),
+                                                      trainer_.second_moment());
+        trainer_.progress() = {.step = state.step,
+                               .updates = state.updates,
+                               .tokens = state.tokens,
+                               .skips = static_cast<int>(state.skips)};
+        return state.data_position;
+    }
+
+    void save(std::filesystem::path const& directory, RunState const& run) override {
+        auto const& progress = trainer_.progress();
+        ds::io::TrainingState state{.step = progress.step,
+                                    .updates = progress.updates,
+                                    .tokens = progress.tokens,
+                                    .skips = progress.skips,
+                                    .data_position = run.data_position,
+                                    .seed = run.seed,
+                                    .options = run.flags};
+        if (run.validation_loss) {
+            state.measurements["validation_loss"] = *run.validation_loss;
+        }
+        ds::io::save_checkpoint<M>(cpu_, directory, weights_, trainer_.first_moment(),
+                                   trainer_.second_moment(), state,
+                                   {.tokenizer = run.tokenizer, .eos_token = run.end_of_text});
+    }
+
+    Step step(std::span<ds::Batch const> micro_batches) override {
+        auto const report = trainer_.step(micro_batches);
+        return {.number = report.step,
+                .loss = report.total_loss,
+                .main = report.losses.main,
+                .mtp = {report.losses.mtp.begin(), report.losses.mtp.end()},
+                .balance = report.losses.balance,
+                .norm = report.norm,
+                .rate = report.rate,
+                .skipped = report.skipped};
+    }
+
+    double evaluate(ds::Batch const& batch) override { return trainer_.evaluate(std::span(&batch, 1)).main; }
+    std::vector<std::vector<double>> const& expert_load() const override { return trainer_.expert_load(); }
+
+    ds::index_t steps_done() const override { return trainer_.progress().step; }
+    ds::index_t tokens_seen() const override { return trainer_.progress().tokens; }
+    ds::Schedule const& schedule() const override { return trainer_.options().schedule; }
+    void set_schedule(ds::Schedule const& schedule) override { trainer_.set_schedule(schedule); }
+
+private:
+    ds::Cpu cpu_;
+    ds::Weights<M, float, ds::Cpu> weights_;
+    ds::Trainer<M, float, ds::Cpu> trainer_;
+};
+
+template <class M>
+std::unique_ptr<Training> make_training(ds::TrainOptions const& options, int threads) {
+    return std::make_unique<TrainingOf<M>>(options, threads);
+}
+
+template <class M>
+ds::index_t training_bytes(ds::TrainOptions const& options, std::span<ds::Batch const> micro_batches) {
+    ds::Meter meter;
+    ds::Weights<M, float, ds::Meter> weights(meter);
+    ds::Trainer<M, float, ds::Meter> trainer(meter, weights, options);
+    trainer.step(micro_batches);
+    return meter.peak_bytes();
+}
+
+}  // namespace deepseek_examples
+
+#endif

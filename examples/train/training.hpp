@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+#ifndef DEEPSEEK_EXAMPLES_TRAIN_TRAINING_HPP
+#define DEEPSEEK_EXAMPLES_TRAIN_TRAINING_HPP
+
+#include <deepseek/core/batch.hpp>
+#include <deepseek/core/index.hpp>
+#include <deepseek/core/random.hpp>
+#include <deepseek/train/options.hpp>
+#include <deepseek/train/schedule.hpp>
+
+#include "../support/model_facts.hpp"
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace deepseek_examples {
+
+namespace ds = deepseek;
+
+/// What one optimizer step did.
+struct Step {
+    ds::index_t number = 0;  ///< from 0
+    double loss = 0;         ///< what was minimised
+    double main = 0;
+    std::vector<double> mtp{};
+    double balance = 0;
+    double norm = 0;
+    double rate = 0;
+    bool skipped = false;
+};
+
+/// What a checkpoint says beside weights and moments.
+struct RunState {
+    ds::index_t data_position = 0;
+    std::uint64_t seed = 0;
+    std::map<std::string, std::string> flags{};
+    std::optional<double> validation_loss{};
+    std::filesystem::path tokenizer{};
+    std::optional<ds::index_t> end_of_text{};
+};
+
+/// A model of any type with its trainer, in memory: what the program sees of ds::Trainer.
+class Training {
+public:
+    virtual ~Training() = default;
+
+    virtual ModelFacts facts() const = 0;
+    virtual int threads() const = 0;
+    /// Measures the speed of matrix products, in FLOP/s.
+    virtual double gemm_peak() = 0;
+
+    virtual void initialize(ds::Seed seed) = 0;
+    /// Weights, moments and counters of a checkpoint; where its data stood.
+    virtual ds::index_t load(std::filesystem::path const& directory) = 0;
+    virtual void save(std::filesystem::path const& directory, RunState const& state) = 0;
+
+    virtual Step step(std::span<ds::Batch const> micro_batches) = 0;
+    /// The mean loss of the main model.
+    virtual double evaluate(ds::Batch const& batch) = 0;
+    virtual std::vector<std::vector<double>> const& expert_load() const = 0;
+
+    virtual ds::index_t steps_done() const = 0;
+    virtual ds::index_t tokens_seen() const = 0;
+    virtual ds::Schedule const& schedule() const = 0;
+    virtual void set_schedule(ds::Schedule const& schedule) = 0;
+};
+
+/// A model of type M to train. Defined in model.hpp; every model has a translation unit of its own, so that they
+/// compile side by side.
+template <class M>
+std::unique_ptr<Training> make_training(ds::TrainOptions const& options, int threads);
+
+/// Bytes that a step over such micro-batches takes, weights, gradients and moments included.
+template <class M>
+ds::index_t training_bytes(ds::TrainOptions const& options, std::span<ds::Batch const> micro_batches);
+
+}  // namespace deepseek_examples
+
+#endif
