@@ -10,6 +10,7 @@
 #include <deepseek/core/view.hpp>
 
 #include <algorithm>
+#include <cstring>
 
 namespace deepseek::inline DEEPSEEK_ABI::cpu {
 
@@ -28,80 +29,75 @@ struct MicroTile {
 /// columns of b then stay in the first and second cache. Part of the result's definition (it fixes the order of
 /// additions), so it depends on nothing but the type.
 template <class T>
-inline constexpr index_t kDepthBlock = 2048 / static_cast<index_t>(sizeof(T));
+inline constexpr index_t kDepthBlock = 1024 / static_cast<index_t>(sizeof(T));
 
 namespace detail {
 
-// N x N numbers, rows to columns; from rows `stride` apart, to rows `Width` apart.
-template <int N, class T, index_t Width, class S>
-[[gnu::always_inline]] inline void transpose_block(T* to, S const* from, index_t stride) {
-    if constexpr (N == 4) {
-        auto const r0 = load<T, 4>(from);
-        auto const r1 = load<T, 4>(from + stride);
-        auto const r2 = load<T, 4>(from + 2 * stride);
-        auto const r3 = load<T, 4>(from + 3 * stride);
-        auto const low01 = __builtin_shufflevector(r0, r1, 0, 4, 1, 5);
-        auto const low23 = __builtin_shufflevector(r2, r3, 0, 4, 1, 5);
-        auto const high01 = __builtin_shufflevector(r0, r1, 2, 6, 3, 7);
-        auto const high23 = __builtin_shufflevector(r2, r3, 2, 6, 3, 7);
-        store(to, __builtin_shufflevector(low01, low23, 0, 1, 4, 5));
-        store(to + Width, __builtin_shufflevector(low01, low23, 2, 3, 6, 7));
-        store(to + 2 * Width, __builtin_shufflevector(high01, high23, 0, 1, 4, 5));
-        store(to + 3 * Width, __builtin_shufflevector(high01, high23, 2, 3, 6, 7));
-    } else {
-        static_assert(N == 2);
-        auto const r0 = load<T, 2>(from);
-        auto const r1 = load<T, 2>(from + stride);
-        store(to, __builtin_shufflevector(r0, r1, 0, 2));
-        store(to + Width, __builtin_shufflevector(r0, r1, 1, 3));
+// panel[p][i] = from(i, begin + p) for i in [0, width), 0 for i in [width, Width). Memory runs along p.
+template <index_t Width, class T, class S>
+void pack_transposing(T* panel, Operand<S> const& from, index_t width, index_t begin, index_t depth) {
+    constexpr auto kBlock = static_cast<int>(std::min<index_t>({8, kLanes<T>, Width}));
+    constexpr index_t kChunk =
+        64;  // steps whose part of the panel (64 · 48 floats, 12 KiB) stays in the first cache
+    for (index_t p0 = 0; p0 < depth; p0 += kChunk) {
+        auto const p1 = std::min(depth, p0 + kChunk);
+        for (index_t i0 = 0; i0 < Width; i0 += kBlock) {
+            auto p = p0;
+            if (i0 + kBlock <= width) {
+                for (; p + kBlock <= p1; p += kBlock) {
+                    Simd<T, kBlock> rows[kBlock];
+                    for (int i = 0; i < kBlock; ++i) {
+                        rows[i] = load<T, kBlock>(from.at(i0 + i, begin + p));
+                    }
+                    transpose<kBlock>(rows);
+                    for (int i = 0; i < kBlock; ++i) {
+                        store(panel + (p + i) * Width + i0, rows[i]);
+                    }
+                }
+            }
+            for (; p < p1; ++p) {
+                for (auto i = i0; i < i0 + kBlock; ++i) {
+                    panel[p * Width + i] = i < width ? convert<T>(*from.at(i, begin + p)) : T{};
+                }
+            }
+        }
     }
 }
 
-/// Copies `width` <= Width kept indices of an operand, for steps [begin, begin + depth), to panel[depth][Width] in T;
-/// the rest of a row is zero.
+// The same where memory runs along i.
 template <index_t Width, class T, class S>
-void pack_panel(T* panel, Operand<S> const& from, index_t width, index_t begin, index_t depth) {
-    if (width < Width) {
-        std::fill(panel, panel + depth * Width, T{});
+void pack_copying(T* panel, Operand<S> const& from, index_t width, index_t begin, index_t depth) {
+    constexpr auto kStep = static_cast<int>(Width % kLanes<T> == 0 ? index_t{kLanes<T>} : Width);
+    for (index_t p = 0; p < depth; ++p) {
+        auto const* row = from.at(0, begin + p);
+        auto* const to = panel + p * Width;
+        if (width == Width) {
+            for (index_t i = 0; i < Width; i += kStep) {
+                store(to + i, load<T, kStep>(row + i));
+            }
+        } else {
+            for (index_t i = 0; i < Width; ++i) {
+                to[i] = i < width ? convert<T>(row[i]) : T{};
+            }
+        }
     }
-    if (!from.depth_contiguous) {
-        constexpr int kStep = Width % kLanes<T> == 0 ? kLanes<T> : static_cast<int>(Width);
-        for (index_t p = 0; p < depth; ++p) {
-            auto const* row = from.at(0, begin + p);
-            auto* to = panel + p * Width;
-            if (width == Width) {
-                for (index_t i = 0; i < Width; i += kStep) {
-                    store(to + i, load<T, kStep>(row + i));
-                }
+}
+
+// Packs `count` kept indices of an operand, for steps [begin, begin + depth), into panels of Width of them: each
+// panel is [depth][Width] in T, the last one filled up with zeros.
+template <index_t Width, class T, class S>
+void pack(T* panels, Operand<S> const& from, index_t count, index_t begin, index_t depth) {
+    // Rows that run along i are far apart in memory: panels share the pages and lines of a few rows at a time.
+    auto const chunk = from.depth_contiguous ? depth : 8;
+    for (index_t p = 0; p < depth; p += chunk) {
+        auto const steps = std::min(chunk, depth - p);
+        for (index_t i = 0; i < count; i += Width) {
+            auto* const panel = panels + i * depth + p * Width;
+            auto const width = std::min(Width, count - i);
+            if (from.depth_contiguous) {
+                pack_transposing<Width>(panel, from.from(i), width, begin + p, steps);
             } else {
-                for (index_t i = 0; i < width; ++i) {
-                    to[i] = convert<T>(row[i]);
-                }
-            }
-        }
-        return;
-    }
-    constexpr int kBlock = std::min(4, kLanes<T>);
-    constexpr index_t kChunk = 64;  // steps whose panel rows (64 · 48 floats, 12 KiB) stay in the first cache
-    for (index_t p0 = 0; p0 < depth; p0 += kChunk) {
-        auto const p1 = std::min(depth, p0 + kChunk);
-        index_t i = 0;
-        for (; i + kBlock <= width; i += kBlock) {
-            auto const* row = from.at(i, begin);
-            index_t p = p0;
-            for (; p + kBlock <= p1; p += kBlock) {
-                transpose_block<kBlock, T, Width>(panel + p * Width + i, row + p, from.stride);
-            }
-            for (; p < p1; ++p) {
-                for (index_t r = 0; r < kBlock; ++r) {
-                    panel[p * Width + i + r] = convert<T>(row[r * from.stride + p]);
-                }
-            }
-        }
-        for (; i < width; ++i) {
-            auto const* row = from.at(i, begin);
-            for (auto p = p0; p < p1; ++p) {
-                panel[p * Width + i] = convert<T>(row[p]);
+                pack_copying<Width>(panel, from.from(i), width, begin + p, steps);
             }
         }
     }
@@ -114,6 +110,11 @@ void multiply_panels(Strided<T> c, T const* a, T const* b, index_t depth, bool a
     using Tile = MicroTile<T>;
     constexpr int kWidth = kLanes<T>;
     using V = Simd<T, kWidth>;
+    for (index_t i = 0; i < c.rows; ++i) {
+        for (int v = 0; v < Vectors; ++v) {
+            __builtin_prefetch(c.row(i) + v * kWidth, 1);
+        }
+    }
     V sums[Tile::kRows][Vectors] = {};
     for (index_t p = 0; p < depth; ++p) {
         V right[Vectors];
@@ -157,45 +158,53 @@ void multiply_panels(Strided<T> c, T const* a, T const* b, index_t depth, bool a
     }
 }
 
-}  // namespace detail
-
-/// Tiles by packing and vector kernels: per block of depth, b is packed once into panels that stay in the second
-/// cache; a is packed panel by panel, each meets all of b while it is in the first cache.
-struct PackedTiles {
-    /// Columns that keep a packed block of b within half of a 1 MiB second cache.
-    template <class T>
-    static constexpr index_t kCols = 8 * MicroTile<T>::kCols;
-
-    template <class T, class A, class B>
-    static void multiply(Product<T, A, B> const& product, Workspace& workspace) {
-        using Tile = MicroTile<T>;
-        auto const [c, a, b, depth, add] = product;
-        Workspace::Scope scope{workspace};
-        auto const blocks = std::max<index_t>(1, ceil_div(depth, kDepthBlock<T>));
-        auto const block = ceil_div(depth, blocks);  // blocks of nearly equal depth
-        auto* const right = scope.take<T>(block * round_up(c.cols, Tile::kCols));
-        auto* const left = scope.take<T>(block * Tile::kRows);
-        for (index_t p = 0; p == 0 || p < depth; p += block) {
-            auto const steps = std::min(block, depth - p);
-            for (index_t j = 0; j < c.cols; j += Tile::kCols) {
-                auto const cols = std::min<index_t>(Tile::kCols, c.cols - j);
-                detail::pack_panel<Tile::kCols>(right + j * steps, b.from(j), cols, p, steps);
-            }
-            for (index_t i = 0; i < c.rows; i += Tile::kRows) {
-                auto const rows = std::min<index_t>(Tile::kRows, c.rows - i);
-                detail::pack_panel<Tile::kRows>(left, a.from(i), rows, p, steps);
-                for (index_t j = 0; j < c.cols; j += Tile::kCols) {
-                    auto const cols = std::min<index_t>(Tile::kCols, c.cols - j);
-                    detail::multiply_panels<T>({c.row(i) + j, rows, cols, c.stride}, left, right + j * steps,
-                                               steps, add || p > 0);
-                }
-            }
-            if (depth == 0) {
-                break;
-            }
+// All of c for packed panels of all its rows and columns. A panel of a stays in the first cache while it meets every
+// panel of b, which come from the second.
+template <class T>
+void multiply_all_panels(Strided<T> c, T const* a, T const* b, index_t depth, bool add) {
+    using Tile = MicroTile<T>;
+    for (index_t i = 0; i < c.rows; i += Tile::kRows) {
+        auto const rows = std::min<index_t>(Tile::kRows, c.rows - i);
+        for (index_t j = 0; j < c.cols; j += Tile::kCols) {
+            auto const cols = std::min<index_t>(Tile::kCols, c.cols - j);
+            multiply_panels<T>({c.row(i) + j, rows, cols, c.stride}, a + i * depth, b + j * depth, depth,
+                               add);
         }
     }
-};
+}
+
+}  // namespace detail
+
+/// Columns of c whose block of b, packed, fits the second cache with room to spare: 16 panels of 48 KiB with 64-byte
+/// vectors (such machines have 1 MiB and more), of 24 KiB with 32-byte ones (256 KiB and more).
+template <class T>
+inline constexpr index_t kTileCols = 16 * MicroTile<T>::kCols;
+
+/// c (=|+=) a · bᵀ in the notation of Operand, by packing. For each block of depth: all of b, once; then a, a few
+/// panels at a time.
+template <class T, class A, class B>
+[[gnu::noinline]] void multiply_packed(Product<T, A, B> const& product, Workspace& workspace) {
+    using Tile = MicroTile<T>;
+    constexpr index_t kGroup =
+        8 * Tile::kRows;  // 256 bytes: whole cache lines of an a that lies along its rows
+    auto const [c, a, b, depth, add] = product;
+    auto const blocks = std::max<index_t>(1, ceil_div(depth, kDepthBlock<T>));
+    auto const block = ceil_div(depth, blocks);  // all blocks nearly equal
+    Workspace::Scope scope{workspace};
+    auto* const right = scope.take<T>(block * round_up(c.cols, Tile::kCols));
+    auto* const left = scope.take<T>(block * kGroup);
+    for (index_t n = 0; n < blocks; ++n) {  // a product of depth 0 has one block too: it writes zeros
+        auto const p = n * block;
+        auto const steps = std::min(block, depth - p);
+        detail::pack<Tile::kCols>(right, b, c.cols, p, steps);
+        for (index_t i = 0; i < c.rows; i += kGroup) {
+            auto const rows = std::min(kGroup, c.rows - i);
+            detail::pack<Tile::kRows>(left, a.from(i), rows, p, steps);
+            detail::multiply_all_panels<T>({c.row(i), rows, c.cols, c.stride}, left, right, steps,
+                                           add || n > 0);
+        }
+    }
+}
 
 }  // namespace deepseek::inline DEEPSEEK_ABI::cpu
 

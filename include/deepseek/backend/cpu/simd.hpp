@@ -9,7 +9,6 @@
 #include <cstdint>
 #include <cstring>
 #include <utility>
-#include <utility>
 
 // Short vectors in the compilers' own notation (GNU vector extensions): arithmetic on them is written as on numbers
 // and becomes one instruction where the target has it, several where it has not. Only loads, stores and shuffles need
@@ -93,7 +92,8 @@ template <int N, int Half = N / 2, class V>
     if constexpr (Half > 0) {
         for (int i = 0; i < N; ++i) {
             if ((i & Half) == 0) {
-                detail::exchange_blocks<N, Half>(rows[i], rows[i + Half], std::make_integer_sequence<int, N>{});
+                detail::exchange_blocks<N, Half>(rows[i], rows[i + Half],
+                                                 std::make_integer_sequence<int, N>{});
             }
         }
         transpose<N, Half / 2>(rows);
