@@ -32,7 +32,7 @@ enum class Order : std::uint8_t {
 struct BatchOptions {
     index_t sequences = 1;  ///< windows per batch
     index_t length = 0;     ///< tokens per window
-    Seed seed;
+    Seed seed{};
     Order order = Order::shuffled;
 };
 

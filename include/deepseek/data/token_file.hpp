@@ -117,8 +117,8 @@ public:
     ///            not below the vocabulary
     void read(index_t begin, std::span<Token> out) const {
         auto const count = static_cast<index_t>(out.size());
-        expects(begin >= 0 && begin <= size_ && count <= size_ - begin, path().native(), ": tokens ", begin,
-                " to ", begin + count, " asked for, there are ", size_);
+        expects(begin >= 0 && begin <= size_ && count <= size_ - begin, path().native(), ": ", count,
+                " tokens from ", begin, " on asked for, there are ", size_);
         width_ == TokenWidth::two ? read_as<std::uint16_t>(begin, out) : read_as<std::uint32_t>(begin, out);
     }
 
