@@ -19,6 +19,13 @@
 #include <utility>
 #include <vector>
 
+// A function that is neither inlined nor specialised for a caller.
+#if defined(__clang__)
+#define DEEPSEEK_ONE_COPY [[gnu::noinline]]
+#else
+#define DEEPSEEK_ONE_COPY [[gnu::noipa]]
+#endif
+
 namespace deepseek::inline DEEPSEEK_ABI::cpu {
 
 /// A fixed set of threads that share out the tasks of one run() at a time. The caller of run() is one of
@@ -112,8 +119,10 @@ private:
         ~Leave() { pool.caller_.store(std::thread::id{}, std::memory_order_relaxed); }
     };
 
+    // The machine code of a body exists once. Copies inlined into several callers may contract a·b + c·d into fused
+    // multiply-adds in different ways, and results would then depend on the number of threads.
     template <class F>
-    static void call(F const& f, index_t task, int worker) {
+    DEEPSEEK_ONE_COPY static void call(F const& f, index_t task, int worker) {
         if constexpr (std::is_invocable_v<F const&, index_t, int>) {
             f(task, worker);
         } else {
@@ -247,5 +256,7 @@ private:
 };
 
 }  // namespace deepseek::inline DEEPSEEK_ABI::cpu
+
+#undef DEEPSEEK_ONE_COPY
 
 #endif
