@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: MIT
+#include <deepseek/core/error.hpp>
+#include <deepseek/core/index.hpp>
+#include <deepseek/core/random.hpp>
+#include <deepseek/data/token_file.hpp>
+#include <deepseek/io/file.hpp>
+#include <deepseek/text/load.hpp>
+
+#include "../../examples/prepare/documents.hpp"
+#include "program.hpp"
+#include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+using namespace deepseek_tests;
+namespace fs = std::filesystem;
+using deepseek::read_file;
+using deepseek::write_file_atomically;
+using deepseek::data::TokenFile;
+using Documents = std::vector<std::string_view>;
+
+namespace {
+
+std::string prepare(fs::path const& input, std::string const& tokenizer, fs::path const& output,
+                    std::string const& more = {}) {
+    return "prepare --input " + word(input) + " --tokenizer " + tokenizer + " --output " + word(output) +
+           " " + more;
+}
+
+nlohmann::json meta(fs::path const& directory) {
+    return nlohmann::json::parse(read_file(directory / "meta.json"));
+}
+
+// The documents of a token file, as text.
+std::vector<std::string> documents(fs::path const& directory, char const* file) {
+    auto const tokenizer = deepseek::text::load_tokenizer(directory);
+    TokenFile const tokens(directory / file, tokenizer.vocabulary_size());
+    std::vector<deepseek::Token> ids(static_cast<std::size_t>(tokens.size()));
+    tokens.read(0, ids);
+    std::vector<std::string> found(1);
+    for (auto const id : ids) {
+        if (id == tokenizer.end_of_text()) {
+            found.emplace_back();
+        } else {
+            found.back() += tokenizer.bytes(id);
+        }
+    }
+    CHECK(found.back().empty());  // every document has its end
+    found.pop_back();
+    return found;
+}
+
+bool holds_nothing(fs::path const& directory) { return !fs::exists(directory) || fs::is_empty(directory); }
+
+// Forty documents that differ, with the separator of TinyStories between them.
+std::string corpus() {
+    std::string text;
+    for (int i = 0; i < 40; ++i) {
+        text += "Story " + std::to_string(i) + " was told.\nIt had an end.\n<|endoftext|>\n";
+    }
+    return text;
+}
+
+}  // namespace
+
+TEST_CASE("prepare: documents come out as they went in, split between two files") {
+    ScratchDirectory const scratch;
+    write_file_atomically(scratch / "in.txt", corpus());
+    for (std::string const tokenizer : {"bytes", "train:300"}) {
+        CAPTURE(tokenizer);
+        auto const done =
+            run_program(prepare(scratch / "in.txt", tokenizer, scratch / "out", "--validation 0.2"));
+        REQUIRE_MESSAGE(done.status == 0, done.err);
+        auto const train = documents(scratch / "out", "train.bin");
+        auto const validation = documents(scratch / "out", "validation.bin");
+        CHECK(train.size() + validation.size() == 40);
+        CHECK(validation.size() >= 3);
+        CHECK(validation.size() <= 16);
+        std::map<std::string, int> seen;
+        for (auto const& all : {train, validation}) {
+            for (auto const& document : all) {
+                seen[document] += 1;
+            }
+        }
+        CHECK(seen.size() == 40);
+        CHECK(seen.contains("Story 7 was told.\nIt had an end."));
+        auto const counts = meta(scratch / "out");
+        CHECK(counts["dtype"] == "uint16");
+        CHECK(counts["train"]["documents"] == train.size());
+        CHECK(counts["train"]["tokens"].get<std::size_t>() * 2 ==
+              fs::file_size(scratch / "out" / "train.bin"));
+        // Every byte of the input is accounted for.
+        auto const bytes = [&](char const* part, char const* name) {
+            return counts[part][name].get<std::size_t>();
+        };
+        CHECK(bytes("train", "bytes") + bytes("validation", "bytes") + bytes("dropped", "separator_bytes") +
+                  bytes("dropped", "empty_bytes") ==
+              corpus().size());
+        CHECK(std::distance(fs::directory_iterator(scratch / "out"), {}) == 5);
+    }
+}
+
+TEST_CASE("prepare: the same input gives the same bytes for any number of jobs, another seed another split") {
+    ScratchDirectory const scratch;
+    write_file_atomically(scratch / "in.txt", corpus());
+    for (auto const& [name, flags] :
+         {std::pair("one", "--jobs 1"), {"three", "--jobs 3"}, {"seed", "--seed 5"}}) {
+        REQUIRE(run_program(prepare(scratch / "in.txt", "train:300", scratch / name, flags)).status == 0);
+    }
+    for (auto const* const file : {"train.bin", "validation.bin", "tokenizer.json", "meta.json"}) {
+        CHECK(read_file(scratch / "one" / file) == read_file(scratch / "three" / file));
+    }
+    CHECK(read_file(scratch / "one" / "validation.bin") != read_file(scratch / "seed" / "validation.bin"));
+}
+
+TEST_CASE("prepare: a text without separators is one document whose end is for validation") {
+    ScratchDirectory const scratch;
+    std::string text;
+    for (int i = 0; i < 1000; ++i) {
+        text += "é" + std::to_string(i % 10);
+    }
+    write_file_atomically(scratch / "in.txt", text);
+    REQUIRE(run_program(prepare(scratch / "in.txt", "bytes", scratch / "out", "--validation 0.1")).status ==
+            0);
+    auto const train = documents(scratch / "out", "train.bin");
+    auto const validation = documents(scratch / "out", "validation.bin");
+    REQUIRE((train.size() == 1 && validation.size() == 1));
+    CHECK(train[0] + validation[0] == text);
+    CHECK(train[0].size() == 2700);
+}
+
+TEST_CASE("prepare: a tokenizer of a large vocabulary gives four bytes a token") {
+    ScratchDirectory const scratch;
+    write_file_atomically(scratch / "in.txt", "aa bb");
+    auto data = deepseek::text::byte_tokenizer().data();
+    data.added.push_back({"<far>", 70'000});
+    write_file_atomically(scratch / "t.json", to_tokenizer_json(data));
+    REQUIRE(run_program(
+                prepare(scratch / "in.txt", word(scratch / "t.json"), scratch / "out", "--validation 0.4"))
+                .status == 0);
+    CHECK(meta(scratch / "out")["dtype"] == "uint32");
+    CHECK(meta(scratch / "out")["vocabulary_size"] == 70'001);
+    CHECK(fs::file_size(scratch / "out" / "train.bin") == 4 * 4);
+    CHECK(documents(scratch / "out", "validation.bin") == std::vector<std::string>{"bb"});
+}
+
+TEST_CASE("prepare: another separator, several files, and standard input") {
+    ScratchDirectory const scratch;
+    write_file_atomically(scratch / "a.txt", "one\n===\ntwo\n===\n\n===\nthree\n");
+    write_file_atomically(scratch / "b.txt", "four");
+    REQUIRE(run_program("prepare --input " + word(scratch / "a.txt") + " " + word(scratch / "b.txt") +
+                        " --tokenizer bytes --separator === --validation 0.3 --output " +
+                        word(scratch / "out"))
+                .status == 0);
+    auto all = documents(scratch / "out", "train.bin");
+    auto const validation = documents(scratch / "out", "validation.bin");
+    all.insert(all.end(), validation.begin(), validation.end());
+    std::sort(all.begin(), all.end());
+    CHECK(all == std::vector<std::string>{"four", "one", "three\n", "two"});
+    CHECK(meta(scratch / "out")["dropped"]["empty_documents"] == 1);
+    CHECK(run_program(prepare("/dev/stdin", "bytes", scratch / "piped"), "some text from a pipe").status ==
+          0);
+    CHECK(documents(scratch / "piped", "train.bin") == std::vector<std::string>{"some text from a pi"});
+}
+
+TEST_CASE("prepare: bad input is named and nothing is written") {
+    ScratchDirectory const scratch;
+    auto const in = scratch / "in.txt";
+    auto const out = scratch / "out";
+    auto const failure = [&](std::string const& command, int status = 1) {
+        auto const done = run_program(command);
+        CHECK(done.status == status);
+        CHECK(holds_nothing(out));
+        CHECK(done.out.empty());
+        return done.err;
+    };
+    CHECK(mentions(failure(prepare(in, "bytes", out)), in.native(), "No such file"));
+    write_file_atomically(in, "");
+    CHECK(mentions(failure(prepare(in, "bytes", out)), in.native(), "is empty"));
+    write_file_atomically(in, " \n \n");
+    CHECK(mentions(failure(prepare(in, "bytes", out)), in.native(), "blanks"));
+    write_file_atomically(in, "good text \xC3(");
+    CHECK(mentions(failure(prepare(in, "bytes", out)), in.native(), "not UTF-8 at byte 10", "0xc3"));
+    write_file_atomically(in, "x");
+    CHECK(mentions(failure(prepare(in, "bytes", out)), "too little text"));
+    CHECK(mentions(failure(prepare(scratch.path(), "bytes", out)), "is a directory"));
+    write_file_atomically(in, corpus());
+    CHECK(mentions(failure(prepare(in, word(scratch / "none.json"), out)), "none.json", "No such file"));
+    write_file_atomically(scratch / "t.json", "{\"model\": 3}");
+    CHECK(mentions(failure(prepare(in, word(scratch / "t.json"), out)), "t.json", "model"));
+    auto data = deepseek::text::byte_tokenizer().data();
+    data.added.clear();
+    data.end_of_text = -1;
+    write_file_atomically(scratch / "t.json", to_tokenizer_json(data));
+    CHECK(mentions(failure(prepare(in, word(scratch / "t.json"), out)), "t.json", "ends a document"));
+    write_file_atomically(scratch / "file", "x");
+    CHECK(mentions(failure(prepare(in, "bytes", scratch / "file")), "file", "cannot create"));
+}
+
+TEST_CASE("prepare: impossible flags end with status 2 and the nearest flag") {
+    ScratchDirectory const scratch;
+    auto const in = scratch / "in.txt";
+    write_file_atomically(in, corpus());
+    auto const refused = [&](std::string const& command) {
+        auto const done = run_program(command);
+        CHECK(done.status == 2);
+        CHECK(holds_nothing(scratch / "out"));
+        return done.err;
+    };
+    CHECK(mentions(refused(prepare(in, "bytes", scratch / "out", "--validaton 0.1")), "--validaton",
+                   "--validation"));
+    CHECK(mentions(refused("prepare --inptu x"), "--inptu", "did you mean --input?"));
+    CHECK(mentions(refused("prepare"), "required"));
+    CHECK(mentions(refused(prepare(in, "train:abc", scratch / "out")), "train:abc"));
+    CHECK(mentions(refused(prepare(in, "train:256", scratch / "out")), "above 256"));
+    CHECK(mentions(refused(prepare(in, "bytes", scratch / "out", "--validation 1")), "--validation"));
+    CHECK(mentions(refused(prepare(in, "bytes", scratch / "out", "--jobs 0")), "--jobs"));
+    auto const help = run_program("prepare --help");
+    CHECK(help.status == 0);
+    CHECK(mentions(help.out, "Text:", "Tokens:", "Output:", "--separator", "<|endoftext|>"));
+    // '-' and '_' are the same in flags, and the last of two counts.
+    CHECK(run_program(prepare(in, "train:260", scratch / "out", "--jobs=1 --tokenizer bytes")).status == 0);
+    CHECK(meta(scratch / "out")["tokenizer"] == "bytes");
+}
+
+TEST_CASE("prepare: a full disk keeps what was there") {
+    ScratchDirectory const scratch;
+    write_file_atomically(scratch / "in.txt", std::string(100'000, 'x') + " y");
+    write_file_atomically(scratch / "small.txt", "a small text");
+    auto const out = scratch / "out";
+    REQUIRE(run_program(prepare(scratch / "small.txt", "bytes", out)).status == 0);
+    auto const before = read_file(out / "train.bin");
+    Outcome done;
+    {
+        FileSizeLimit const limit(50'000);
+        done = run_program(prepare(scratch / "in.txt", "bytes", out));
+    }
+    CHECK(done.status == 1);
+    CHECK(mentions(done.err, "train.bin", "File too large"));
+    CHECK(read_file(out / "train.bin") == before);
+    CHECK(std::distance(fs::directory_iterator(out), {}) == 5);  // no temporary file is left
+}
+
+TEST_CASE("documents: line breaks beside a separator belong to it") {
+    auto const found = [](std::string_view text, std::string_view separator) {
+        Documents documents;
+        deepseek_examples::Dropped dropped;
+        deepseek_examples::append_documents(text, separator, documents, dropped);
+        auto bytes = dropped.separator_bytes + dropped.empty_bytes;
+        for (auto const document : documents) {
+            bytes += static_cast<deepseek::index_t>(document.size());
+        }
+        CHECK(bytes == static_cast<deepseek::index_t>(text.size()));
+        return documents;
+    };
+    CHECK(found("a\n--\nb", "--") == Documents{"a", "b"});
+    CHECK(found("a\r\n--\r\nb\r\n", "--") == Documents{"a", "b\r\n"});
+    CHECK(found("a--b", "--") == Documents{"a", "b"});
+    CHECK(found("\n\na\n\n--\n\nb", "--") == Documents{"\n\na\n", "\nb"});
+    CHECK(found("----a--\n \n--", "--") == Documents{"a"});
+    CHECK(found("--", "--").empty());
+    CHECK(found("a--b\n", "") == Documents{"a--b\n"});
+}
+
+TEST_CASE("documents: the split holds its share, keeps order and puts equal documents together") {
+    std::vector<std::string> texts;
+    for (int i = 0; i < 5000; ++i) {
+        texts.push_back("document " + std::to_string(i % 4000));
+    }
+    Documents const documents(texts.begin(), texts.end());
+    auto const split = deepseek_examples::split_documents(documents, 0.1, deepseek::Seed{1});
+    CHECK_FALSE(split.within_documents);
+    CHECK(split.train.size() + split.validation.size() == 5000);
+    // Of 4000 different documents a tenth, give or take five standard deviations of 19.
+    CHECK(static_cast<double>(split.validation.size()) == doctest::Approx(500).epsilon(0.25));
+    for (auto const document : split.validation) {
+        CHECK(std::find(split.train.begin(), split.train.end(), document) == split.train.end());
+    }
+    CHECK(split.train[0] < split.train[1]);
+    // Documents added later move none of the others.
+    Documents more = documents;
+    more.push_back("a new one");
+    auto const again = deepseek_examples::split_documents(more, 0.1, deepseek::Seed{1});
+    CHECK(again.train.size() + again.validation.size() == 5001);
+    CHECK(Documents(again.validation.begin(),
+                    again.validation.begin() + static_cast<std::ptrdiff_t>(split.validation.size())) ==
+          split.validation);
+}
+
+TEST_CASE("documents: both parts have text, however few or alike the documents") {
+    for (std::size_t count = 1; count <= 40; ++count) {
+        std::vector<std::string> texts;
+        for (std::size_t i = 0; i < count; ++i) {
+            texts.push_back("text of document " + std::to_string(i));
+        }
+        auto const split = deepseek_examples::split_documents(Documents(texts.begin(), texts.end()), 0.05,
+                                                              deepseek::Seed{count});
+        CHECK_FALSE(split.train.empty());
+        CHECK_FALSE(split.validation.empty());
+        CHECK(split.within_documents == (count < 20));
+    }
+    auto const alike =
+        deepseek_examples::split_documents(Documents(50, "the same text every time"), 0.1, deepseek::Seed{1});
+    CHECK(alike.within_documents);
+    CHECK(alike.train.size() == 50);
+    CHECK(alike.validation.size() == 50);
+    CHECK_THROWS_AS(deepseek_examples::split_documents({"a"}, 0.5, deepseek::Seed{1}), deepseek::Error);
+    CHECK_THROWS_AS(deepseek_examples::split_documents({"abc"}, 0, deepseek::Seed{1}), deepseek::Error);
+}
