@@ -83,7 +83,8 @@ TEST_CASE("vectors: GPT-2 encodes and decodes as tiktoken does") {
                   18);
     for (auto const& vector : lines(*folder / "decode_vectors.jsonl")) {
         std::string hexadecimal;
-        for (unsigned char const byte : tokenizer.decode(vector["ids"].get<Tokens>())) {
+        for (char const letter : tokenizer.decode(vector["ids"].get<Tokens>())) {
+            auto const byte = static_cast<unsigned char>(letter);
             hexadecimal += "0123456789abcdef"[byte >> 4U];
             hexadecimal += "0123456789abcdef"[byte & 15U];
         }
