@@ -285,8 +285,8 @@ void Generation::score() {
 
 void Generation::statistics() const {
     auto const rate = [](Timing const& timing) {
-        return short_number(timing.seconds > 0 ? static_cast<double>(timing.tokens) / timing.seconds : 0,
-                            "tok/s");
+        return short_number(timing.seconds > 0 ? static_cast<double>(timing.tokens) / timing.seconds : 0) +
+               " tok/s";
     };
     note(ds::message("prompt ", prompt_.tokens, " tokens, ", rate(prompt_), " | reply ", generated_,
                      " tokens, ", rate(reply_), " | cache ",

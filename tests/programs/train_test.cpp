@@ -1,0 +1,332 @@
+// SPDX-License-Identifier: MIT
+// labels: programs slow
+#include "program.hpp"
+#include <nlohmann/json.hpp>
+
+#include <cmath>
+#include <sstream>
+#include <string>
+#include <vector>
+
+using namespace deepseek_tests;
+namespace fs = std::filesystem;
+
+namespace {
+
+bool equal_files(fs::path const& a, fs::path const& b) {
+    return deepseek::read_file(a) == deepseek::read_file(b);
+}
+
+std::vector<nlohmann::json> lines_of(fs::path const& file) {
+    std::vector<nlohmann::json> lines;
+    std::istringstream text(deepseek::read_file(file));
+    for (std::string line; std::getline(text, line);) {
+        lines.push_back(nlohmann::json::parse(line));
+    }
+    return lines;
+}
+
+// A copy of the data that a test may damage.
+fs::path copy_of_data(ScratchDirectory const& directory) {
+    fs::copy(story_data(), directory / "data");
+    return directory / "data";
+}
+
+std::string train_on(fs::path const& data, fs::path const& out, std::string const& more = {}) {
+    return "train --model quickstart --steps 1 --batch-size 1 --seq-len 16 --data " + word(data) + " --out " +
+           word(out) + " " + more;
+}
+
+}  // namespace
+
+TEST_CASE("train: writes a model that can be run and continued, and says what it does") {
+    ScratchDirectory const directory;
+    auto const done = run_program(train_command(directory / "m", "--steps 3"));
+    REQUIRE_MESSAGE(done.status == 0, done.err);
+    CHECK(mentions(done.out, "step 1/3 | loss ", "(main ", " mtp ", "| norm ", "| lr ", " ms | ",
+                   " tok/s | mfu ", "| moe max/mean ", "| eta "));
+    CHECK(mentions(done.out, "eval 3/3 | validation loss ", "save 3/3 | "));
+    for (char const* name :
+         {"config.json", "model.safetensors", "tokenizer.json", "optimizer.safetensors", "trainer.json"}) {
+        CHECK_MESSAGE(fs::exists(directory / "m" / name), name);
+    }
+    CHECK(done.err.find("token ids") != std::string::npos);  // 257 of the model's 1536: worth a word
+    CHECK(std::distance(fs::directory_iterator(directory.path()), {}) == 1);  // nothing left beside it
+}
+
+TEST_CASE("train: a run that was stopped and resumed is the uninterrupted run, byte for byte") {
+    ScratchDirectory const directory;
+    auto const flags = std::string("--steps 6 --dropout 0.1 --grad-accum 2");
+    REQUIRE(run_program(train_command(directory / "whole", flags)).status == 0);
+
+    auto const first = run_program(train_command(directory / "parts", flags + " --max-minutes 0.0001"));
+    REQUIRE_MESSAGE(first.status == 0, first.err);
+    CHECK(mentions(first.out, "the time is over after step 1", "--resume"));
+    CHECK_FALSE(equal_files(directory / "whole/model.safetensors", directory / "parts/model.safetensors"));
+
+    // The run's flags are its own: resuming needs none.
+    auto const second = run_program("train --resume --threads 1 --out " + word(directory / "parts"));
+    REQUIRE_MESSAGE(second.status == 0, second.err);
+    CHECK(mentions(second.out, "at step 1", "step 6/6"));
+    for (char const* name : {"model.safetensors", "optimizer.safetensors"}) {
+        CHECK_MESSAGE(equal_files(directory / "whole" / name, directory / "parts" / name), name);
+    }
+
+    auto const again = run_program("train --resume --out " + word(directory / "parts"));
+    CHECK(again.status == 0);
+    CHECK(mentions(again.out, "already has its 6 steps"));
+}
+
+TEST_CASE("train: two threads give the same bytes as one") {
+    ScratchDirectory const directory;
+    REQUIRE(run_program(train_command(directory / "one", "--steps 3")).status == 0);
+    REQUIRE(run_program(train_command(directory / "two", "--steps 3 --threads 2")).status == 0);
+    CHECK(equal_files(directory / "one/model.safetensors", directory / "two/model.safetensors"));
+}
+
+TEST_CASE("train: recomputation gives the same bytes") {
+    ScratchDirectory const directory;
+    REQUIRE(run_program(train_command(directory / "kept", "--steps 2")).status == 0);
+    REQUIRE(run_program(train_command(directory / "again", "--steps 2 --recompute")).status == 0);
+    CHECK(equal_files(directory / "kept/model.safetensors", directory / "again/model.safetensors"));
+}
+
+TEST_CASE("train: a signal saves the run and prints how to continue it") {
+    for (int const number : {SIGINT, SIGTERM}) {
+        ScratchDirectory const directory;
+        Process run(train_command(directory / "m", "--steps 1000000"));
+        REQUIRE(run.wait_for("step 2/1000000"));
+        run.signal(number);
+        auto const done = run.wait();
+        CHECK(done.status == 0);
+        CHECK(mentions(done.out, "interrupted after step ",
+                       "/train --out " + (directory / "m").native() + " --resume"));
+        auto const state = nlohmann::json::parse(deepseek::read_file(directory / "m/trainer.json"));
+        CHECK(state["step"].get<int>() >= 2);
+    }
+}
+
+TEST_CASE("train: --max-minutes without --steps ends the schedule with the time") {
+    ScratchDirectory const directory;
+    auto const done = run_program(
+        train_command(directory / "m", "--max-minutes 0.03 --jsonl " + word(directory / "log.jsonl")));
+    REQUIRE_MESSAGE(done.status == 0, done.err);
+    auto const lines = lines_of(directory / "log.jsonl");
+    nlohmann::json last;
+    for (auto const& line : lines) {
+        last = line["kind"] == "step" ? line : last;
+    }
+    REQUIRE(last.is_object());
+    CHECK(last["step"] == last["total"]);
+    CHECK(last["step"].get<int>() > 1);
+}
+
+TEST_CASE("train: --jsonl holds what the progress lines say, and a resumed run goes on in it") {
+    ScratchDirectory const directory;
+    auto const log = directory / "log.jsonl";
+    auto const more = "--eval-every 1 --jsonl " + word(log);
+    REQUIRE(run_program(train_command(directory / "m", "--steps 2 " + more)).status == 0);
+    REQUIRE(run_program("train --steps 3 --resume --out " + word(directory / "m") + " --jsonl " + word(log))
+                .status == 0);
+    std::string kinds;
+    for (auto const& line : lines_of(log)) {
+        kinds += line["kind"].get<std::string>() + line["step"].dump() + " ";
+        if (line["kind"] == "step") {
+            CHECK(line["mtp"].size() == 1);
+            CHECK(line["loss"].get<double>() > line["main"].get<double>());
+            CHECK(line["moe_max_over_mean"].get<double>() >= 1);
+        }
+    }
+    CHECK(kinds == "step1 eval1 step2 eval2 save2 step3 eval3 save3 ");
+}
+
+TEST_CASE("train: --quiet leaves stdout empty") {
+    ScratchDirectory const directory;
+    auto const done = run_program(train_command(directory / "m", "--steps 1 --quiet"));
+    CHECK(done.status == 0);
+    CHECK(done.out.empty());
+}
+
+TEST_CASE("train: --overfit drives the loss of one batch down") {
+    ScratchDirectory const directory;
+    auto const log = directory / "log.jsonl";
+    auto const done = run_program(train_command(
+        directory / "m",
+        "--overfit --steps 60 --warmup 5 --lr 5e-3 --weight-decay 0 --eval-every 1000 --jsonl " + word(log)));
+    REQUIRE_MESSAGE(done.status == 0, done.err);
+    auto const lines = lines_of(log);
+    std::vector<double> losses;
+    for (auto const& line : lines) {
+        if (line["kind"] == "step") {
+            losses.push_back(line["main"].get<double>());
+        }
+    }
+    REQUIRE(losses.size() == 60);
+    CHECK(losses.front() > 6);
+    CHECK(losses.back() < 0.1);
+}
+
+TEST_CASE("train: --dry-run says what a run would take and writes nothing") {
+    auto const done = run_program("train --model quickstart --dry-run --batch-size 4 --seq-len 64");
+    CHECK(done.status == 0);
+    CHECK(mentions(done.out, "parameters", "activations", "FLOP per token", "per checkpoint"));
+    CHECK(done.err.empty());
+    auto const longer = run_program("train --model quickstart --dry-run --batch-size 8 --seq-len 64");
+    CHECK(longer.out != done.out);
+}
+
+TEST_CASE("train: wrong command lines end with status 2, the reason, and no output") {
+    ScratchDirectory const directory;
+    auto const refused = [&](std::string const& flags, auto const&... parts) {
+        auto const done = run_program(train_command(directory / "m", flags));
+        CHECK_MESSAGE(done.status == 2, flags);
+        CHECK_MESSAGE(mentions(done.err, parts...), done.err);
+        CHECK(done.out.empty());
+        CHECK_FALSE(fs::exists(directory / "m"));
+    };
+    refused("--stesp 3", "unknown flag --stesp", "--steps");
+    refused("--steps=-3", "--steps", "-3");
+    refused("--steps 2.5", "--steps", "2.5");
+    refused("--batch_size 0", "--batch-size", "0");  // '_' and '-' are the same
+    refused("--beta1 1.5", "beta1", "1.5");
+    refused("--dropout 1", "dropout");
+    refused("--lr -1", "learning rate");
+    refused("--min-lr 1 --lr 0.1", "learning rate", "0.1");
+    refused("--schedule sine", "--schedule", "sine");
+    refused("--steps 0", "--max-minutes");
+    refused("--model gpt", "no model 'gpt'", "quickstart");
+
+    CHECK(run_program("train").status == 2);
+    CHECK(mentions(run_program("train --model quickstart --out x").err, "--data is required"));
+    CHECK(mentions(run_program("train --model quickstart --data " + word(story_data())).err,
+                   "--out is required"));
+    CHECK(mentions(run_program("train --resume").err, "--out"));
+}
+
+TEST_CASE("train: a run that is there is not overwritten") {
+    ScratchDirectory const directory;
+    REQUIRE(run_program(train_command(directory / "m", "--steps 1")).status == 0);
+    auto const before = deepseek::read_file(directory / "m/model.safetensors");
+    auto const done = run_program(train_command(directory / "m", "--steps 1 --seed 7"));
+    CHECK(done.status == 1);
+    CHECK(mentions(done.err, (directory / "m").native(), "already holds a model", "--resume"));
+    CHECK(deepseek::read_file(directory / "m/model.safetensors") == before);
+}
+
+TEST_CASE("train: --resume auto begins a run where there is none, --resume alone does not") {
+    ScratchDirectory const directory;
+    auto const lost = run_program(train_command(directory / "m", "--steps 1 --resume"));
+    CHECK(lost.status == 1);
+    CHECK(mentions(lost.err, (directory / "m").native(), "no run to continue"));
+    CHECK(run_program(train_command(directory / "m", "--steps 1 --resume auto")).status == 0);
+    auto const more = run_program(train_command(directory / "m", "--steps 2 --resume auto"));
+    CHECK(more.status == 0);
+    CHECK(mentions(more.out, "at step 1", "step 2/2"));
+    // A copy goes on elsewhere; the original stays.
+    auto const copy = run_program("train --steps 3 --out " + word(directory / "copy") + " --resume " +
+                                  word(directory / "m"));
+    CHECK(copy.status == 0);
+    CHECK(mentions(copy.out, "step 3/3"));
+    CHECK(nlohmann::json::parse(deepseek::read_file(directory / "m/trainer.json"))["step"] == 2);
+}
+
+TEST_CASE("train: missing and damaged data are named, and nothing is written") {
+    auto const complaint = [](auto const& damage) {
+        ScratchDirectory const directory;
+        auto const data = copy_of_data(directory);
+        damage(data);
+        auto const done = run_program(train_on(data, directory / "m"));
+        CHECK(done.status == 1);
+        CHECK_FALSE(fs::exists(directory / "m"));
+        return done.err;
+    };
+    CHECK(mentions(complaint([](auto const& data) { fs::remove_all(data); }), "data", "no such directory",
+                   "prepare"));
+    CHECK(mentions(complaint([](auto const& data) { fs::remove(data / "train.bin"); }), "train.bin",
+                   "No such file"));
+    CHECK(
+        mentions(complaint([](auto const& data) { fs::remove(data / "validation.bin"); }), "validation.bin"));
+    CHECK(mentions(complaint([](auto const& data) { fs::resize_file(data / "train.bin", 0); }), "train.bin",
+                   "empty"));
+    CHECK(mentions(complaint([](auto const& data) { fs::resize_file(data / "train.bin", 7); }), "train.bin",
+                   "7 bytes"));
+    CHECK(mentions(complaint([](auto const& data) { fs::resize_file(data / "train.bin", 8); }), "train.bin",
+                   "4 tokens", "17"));
+    CHECK(mentions(
+        complaint([](auto const& data) { deepseek::write_file_atomically(data / "meta.json", "{"); }),
+        "meta.json"));
+    CHECK(mentions(complaint([](auto const& data) {
+                       deepseek::write_file_atomically(data / "meta.json",
+                                                       R"({"dtype": "uint16", "vocabulary_size": 50257})");
+                   }),
+                   "meta.json", "50257", "quickstart", "1536"));
+    CHECK(mentions(complaint([](auto const& data) {
+                       fs::remove(data / "meta.json");
+                       deepseek::write_file_atomically(data / "train.bin", std::string(4000, '\xFF'));
+                   }),
+                   "train.bin", "65535", "1536"));
+}
+
+TEST_CASE("train: damaged checkpoints are named and stay as they are") {
+    auto const complaint = [](auto const& damage) {
+        ScratchDirectory const directory;
+        auto const run = directory / "m";
+        REQUIRE(run_program(train_on(story_data(), run)).status == 0);
+        damage(run);
+        auto const before = deepseek::read_file(run / "model.safetensors");
+        auto const done = run_program("train --steps 2 --resume --out " + word(run));
+        CHECK(done.status == 1);
+        CHECK(deepseek::read_file(run / "model.safetensors") == before);
+        return done.err;
+    };
+    CHECK(mentions(complaint([](auto const& run) { cut_in_half(run / "model.safetensors"); }),
+                   "model.safetensors"));
+    CHECK(mentions(complaint([](auto const& run) { cut_in_half(run / "optimizer.safetensors"); }),
+                   "optimizer.safetensors"));
+    CHECK(mentions(complaint([](auto const& run) { cut_in_half(run / "trainer.json"); }), "trainer.json"));
+    CHECK(mentions(complaint([](auto const& run) { fs::remove(run / "optimizer.safetensors"); }),
+                   "optimizer.safetensors"));
+    CHECK(mentions(complaint([](auto const& run) {
+                       auto json = nlohmann::json::parse(deepseek::read_file(run / "trainer.json"));
+                       json["options"]["lr"] = "fast";
+                       deepseek::write_file_atomically(run / "trainer.json", json.dump());
+                   }),
+                   "trainer.json", "lr", "fast"));
+    CHECK(mentions(complaint([](auto const& run) {
+                       auto json = nlohmann::json::parse(deepseek::read_file(run / "config.json"));
+                       json["hidden_size"] = 64;
+                       deepseek::write_file_atomically(run / "config.json", json.dump());
+                   }),
+                   "config.json", "hidden_size", "64", "128"));
+}
+
+TEST_CASE("train: a full disk ends the run with the file's name and leaves no half of a model") {
+    ScratchDirectory const directory;
+    FileSizeLimit const limit(1 << 20);
+    auto const done = run_program(train_on(story_data(), directory / "m"));
+    CHECK(done.status == 1);
+    CHECK(mentions(done.err, "model.safetensors", "File too large"));
+    CHECK(fs::is_empty(directory.path()));
+}
+
+TEST_CASE("train: a checkpoint that cannot be written does not end the run") {
+    ScratchDirectory const directory;
+    FileSizeLimit const limit(1 << 20);
+    auto const done = run_program(train_command(directory / "m", "--steps 3 --save-every 1"));
+    CHECK(done.status == 1);  // the last one is needed
+    CHECK(mentions(done.err, "not saved: ", "File too large"));
+    CHECK(mentions(done.out, "step 3/3"));
+}
+
+TEST_CASE("train: places that cannot be written are found before the work") {
+    ScratchDirectory const directory;
+    deepseek::write_file_atomically(directory / "file", "");
+    auto const done = run_program(train_on(story_data(), directory / "file/m"));
+    CHECK(done.status == 1);
+    CHECK(mentions(done.err, (directory / "file").native()));
+    CHECK(done.out.find("step 1") == std::string::npos);
+    auto const log =
+        run_program(train_on(story_data(), directory / "m", "--jsonl " + word(directory / "no/log")));
+    CHECK(log.status == 1);
+    CHECK(mentions(log.err, "no/log"));
+}
