@@ -52,21 +52,21 @@ template <class Attention, class Experts, class... Parts>
 using TinyModel =
     deepseek::Model<deepseek::Vocabulary<128>, deepseek::Blocks<1, Attention, deepseek::SwiGLU<96>>,
                     deepseek::Blocks<2, Attention, Experts>, Parts...>;
-template <double Epsilon = 1e-6, bool Tied = false>
-using TinyOptions =
-    deepseek::Options<deepseek::ModelOptions{.tied_head = Tied, .norm_epsilon = Epsilon, .context = 256}>;
+using TinyOptions = deepseek::Options<deepseek::ModelOptions{.context = 256}>;
 
-using T1 = TinyModel<AttentionT1, ExpertsT1, TinyOptions<>>;
-using T2 = TinyModel<AttentionT2, ExpertsT2, TinyOptions<1e-5>>;
-using T3 = TinyModel<AttentionT3, ExpertsT1, TinyOptions<>>;
-using T4 = TinyModel<AttentionT4, ExpertsT4, TinyOptions<>>;
-using T5 = TinyModel<AttentionT4, ExpertsT5, TinyOptions<>>;
+using T1 = TinyModel<AttentionT1, ExpertsT1, TinyOptions>;
+using T2 = TinyModel<AttentionT2, ExpertsT2,
+                     deepseek::Options<deepseek::ModelOptions{.norm_epsilon = 1e-5, .context = 256}>>;
+using T3 = TinyModel<AttentionT3, ExpertsT1, TinyOptions>;
+using T4 = TinyModel<AttentionT4, ExpertsT4, TinyOptions>;
+using T5 = TinyModel<AttentionT4, ExpertsT5, TinyOptions>;
 
 /// T1 with MTP modules.
 template <int Depth>
-using T1Deep = TinyModel<AttentionT1, ExpertsT1, deepseek::MTP<Depth>, TinyOptions<>>;
-using T1Tied = TinyModel<AttentionT1, ExpertsT1, deepseek::MTP<1>, TinyOptions<1e-6, true>>;
-using T1HalfSplit = TinyModel<AttentionT1HalfSplit, ExpertsT1, TinyOptions<>>;
+using T1Deep = TinyModel<AttentionT1, ExpertsT1, deepseek::MTP<Depth>, TinyOptions>;
+using T1Tied = TinyModel<AttentionT1, ExpertsT1, deepseek::MTP<1>,
+                         deepseek::Options<deepseek::ModelOptions{.tied_head = true, .context = 256}>>;
+using T1HalfSplit = TinyModel<AttentionT1HalfSplit, ExpertsT1, TinyOptions>;
 
 }  // namespace deepseek_tests
 
