@@ -239,7 +239,7 @@ private:
 
     // Rotates the rotary part of every head's query, and the shared key.
     static void rotate(auto& be, Pass const& pass, auto q, auto key, ops::Direction direction) {
-        ops::RotaryTable<RopeDim> const table{Options.rope};
+        static constexpr ops::RotaryTable<RopeDim> table{Options.rope};
         ops::rotate<Heads, qk_dim, NopeDim>(be, q, table, pass.length, pass.position, direction);
         ops::rotate<1, RopeDim, 0>(be, key, table, pass.length, pass.position, direction);
     }
