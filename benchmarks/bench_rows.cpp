@@ -102,36 +102,6 @@ void rms_norm(benchmark::State& state) {
     count_bytes(state, 2 * kTokens * kWidth);
 }
 
-void add_rms_norm(benchmark::State& state) {
-    Bench bench(state);
-    auto const sum = bench.rows<kWidth>(kTokens);
-    auto const y = bench.rows<kWidth>(kTokens);
-    auto const a = bench.rows<kWidth>(kTokens);
-    auto const b = bench.rows<kWidth>(kTokens);
-    Matrix<float, kWidth> const gain{bench.take<float>(kWidth)};
-    auto const inverse = bench.rows<1>(kTokens);
-    for (auto _ : state) {
-        ops::add_rms_norm(bench.cpu, sum, y, a, b, gain, inverse, 1e-6);
-    }
-    count_bytes(state, 4 * kTokens * kWidth);
-}
-
-// The same work as add_rms_norm in two operations.
-void add_then_rms_norm(benchmark::State& state) {
-    Bench bench(state);
-    auto const sum = bench.rows<kWidth>(kTokens);
-    auto const y = bench.rows<kWidth>(kTokens);
-    auto const a = bench.rows<kWidth>(kTokens);
-    auto const b = bench.rows<kWidth>(kTokens);
-    Matrix<float, kWidth> const gain{bench.take<float>(kWidth)};
-    auto const inverse = bench.rows<1>(kTokens);
-    for (auto _ : state) {
-        ops::add(bench.cpu, sum, a, b);
-        ops::rms_norm(bench.cpu, y, sum, gain, inverse, 1e-6);
-    }
-    count_bytes(state, 4 * kTokens * kWidth);
-}
-
 void rms_norm_backward(benchmark::State& state) {
     Bench bench(state);
     auto const dx = bench.rows<kWidth>(kTokens);
@@ -275,8 +245,6 @@ void sum_of_squares(benchmark::State& state) {
 BENCHMARK(memcpy_large)->Arg(1)->Arg(2)->UseRealTime();
 BENCHMARK(add)->Arg(1)->Arg(2)->UseRealTime();
 BENCHMARK(rms_norm)->Arg(1)->Arg(2)->UseRealTime();
-BENCHMARK(add_rms_norm)->Arg(1)->Arg(2)->UseRealTime();
-BENCHMARK(add_then_rms_norm)->Arg(1)->Arg(2)->UseRealTime();
 BENCHMARK(rms_norm_backward)->Arg(1)->Arg(2)->UseRealTime();
 BENCHMARK(swiglu)->Arg(1)->Arg(2)->UseRealTime();
 BENCHMARK(swiglu_backward)->Arg(1)->Arg(2)->UseRealTime();

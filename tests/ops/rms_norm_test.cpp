@@ -78,29 +78,16 @@ TEST_CASE("rms_norm: a row of zeros stays zero") {
     CHECK(inverse_rms(1, 0) == doctest::Approx(1000));
 }
 
-TEST_CASE_TEMPLATE("rms_norm: in place and fused with the residual sum, the same bits", T, float, double) {
-    auto const a = Table<T, kWidth>::random(kRows, 3);
-    auto const b = Table<T, kWidth>::random(kRows, 4);
+TEST_CASE_TEMPLATE("rms_norm: in place as elsewhere", T, float, double) {
+    auto const x = Table<T, kWidth>::random(kRows, 3);
     auto gain = Table<T, kWidth>::random(1, 5);
     ds::Cpu cpu{{.threads = 2}};
-    Table<T, kWidth> sum(kRows);
-    ds::ops::add(cpu, sum.view(), a.view(), b.view());
     Table<T, 1> inverse_rms(kRows);
-    auto const y = norm(cpu, sum, vector_of(gain), 1e-6, inverse_rms);
-
-    auto in_place = sum;
+    auto const y = norm(cpu, x, vector_of(gain), 1e-6, inverse_rms);
+    auto in_place = x;
     ds::ops::rms_norm(cpu, in_place.view(), in_place.view(), vector_of(gain), inverse_rms.view(), 1e-6);
-    CHECK(difference(in_place.doubles(), y.doubles()) == 0);
-
-    auto fused_sum = a;
-    Table<T, kWidth> fused(kRows);
-    Table<T, 1> fused_inverse(kRows);
-    ds::ops::add_rms_norm(cpu, fused_sum.view(), fused.view(), fused_sum.view(), b.view(), vector_of(gain),
-                          fused_inverse.view(), 1e-6);
-    CHECK(difference(fused_sum.doubles(), sum.doubles()) == 0);
-    CHECK(difference(fused.doubles(), y.doubles()) == 0);
-    CHECK(difference(fused_inverse.doubles(), inverse_rms.doubles()) == 0);
-    CHECK(fused.guards_untouched());
+    CHECK(difference(in_place.doubles(), y.doubles()) < rounding<T>(4));
+    CHECK(in_place.guards_untouched());
 }
 
 TEST_CASE("rms_norm_backward: gradients agree with finite differences") {
@@ -212,9 +199,6 @@ TEST_CASE("rms_norm: row counts must agree, and no rows are fine") {
                          "rms_norm: y has 2 rows, x has 3, inverse_rms has 2", ds::ShapeError);
     CHECK_THROWS_AS(ds::ops::rms_norm_backward(cpu, two.view(), g, two.view(), three.view(), g,
                                                inverse_rms.view(), ds::ops::Write::add),
-                    ds::ShapeError);
-    CHECK_THROWS_AS(ds::ops::add_rms_norm(cpu, two.view(), two.view(), two.view(), three.view(), g,
-                                          inverse_rms.view(), 1e-6),
                     ds::ShapeError);
     ds::Rows<float, 4> const none{};
     CHECK_NOTHROW(ds::ops::rms_norm(cpu, none, none, g, {}, 1e-6));

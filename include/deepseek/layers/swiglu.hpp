@@ -51,11 +51,10 @@ struct swiglu_layer {
         auto const scope = be.scratch().scope();
         auto act = be.scratch().template rows<T, Hidden>(x.rows);   // [tokens, Hidden]
         auto dact = be.scratch().template rows<T, Hidden>(x.rows);  // [tokens, Hidden]
-        ops::swiglu(be, act, saved.gate, saved.up);
-        ops::matmul_tn(be, g.down, dy, act);
         ops::matmul_nn(be, dact, dy, p.down);
-        ops::swiglu_backward(be, saved.gate, saved.up, dact, saved.gate,
-                             saved.up);  // saved becomes its gradient
+        // gate and up become their gradients; the activation is computed again on the way
+        ops::swiglu_backward(be, saved.gate, saved.up, act, dact, saved.gate, saved.up);
+        ops::matmul_tn(be, g.down, dy, act);
         ops::matmul_tn(be, g.gate, saved.gate, x);
         ops::matmul_tn(be, g.up, saved.up, x);
         ops::matmul_nn(be, dx, saved.gate, p.gate);

@@ -36,30 +36,6 @@ void rms_norm(B& be, Rows<T, C> y, std::type_identity_t<Rows<T const, C>> x, Mat
     }
 }
 
-/// The residual stream's step, then the norm of it: sum = a + b, y = rms_norm(sum).
-///
-/// Shapes:    sum, y, a, b [rows, C]; gain [C]; inverse_rms [rows, 1], written. sum may be a or b, y none of them
-/// Errors:    ShapeError if the row counts differ
-template <class B, class T, class W, index_t C>
-void add_rms_norm(B& be, Rows<T, C> sum, Rows<T, C> y, std::type_identity_t<Rows<T const, C>> a,
-                  std::type_identity_t<Rows<T const, C>> b, Matrix<W, C> gain,
-                  Rows<accumulate_t<T>, 1> inverse_rms, double epsilon) {
-    expects<ShapeError>(
-        sum.rows == y.rows && y.rows == a.rows && y.rows == b.rows && y.rows == inverse_rms.rows,
-        "add_rms_norm: sum has ", sum.rows, " rows, y ", y.rows, ", the summands ", a.rows, " and ", b.rows,
-        ", inverse_rms ", inverse_rms.rows);
-    if (y.rows == 0) {
-        return;
-    }
-    if constexpr (requires { add_rms_norm_impl(be, sum, y, a, b, gain, inverse_rms, epsilon); }) {
-        add_rms_norm_impl(be, sum, y, a, b, gain, inverse_rms, epsilon);
-    } else {
-        using Body = generic::AddRmsNorm<T, std::remove_const_t<W>, C>;
-        be.for_each(y.rows, 3 * C,
-                    Body{sum, a, b, {y, sum, gain, inverse_rms, static_cast<accumulate_t<T>>(epsilon)}});
-    }
-}
-
 /// Gradients of rms_norm: overwrites dx or adds to it; adds to dgain.
 ///
 /// Shapes:    dx, dy, x [rows, C]; dgain, gain [C]; inverse_rms [rows, 1], as rms_norm wrote it. dx may be dy

@@ -34,25 +34,6 @@ struct RmsNorm {
     }
 };
 
-/// One call is one row: the residual sum is still in cache when it is normed.
-template <class T, class W, index_t C>
-struct AddRmsNorm {
-    Rows<T, C> sum;
-    Rows<T const, C> a;
-    Rows<T const, C> b;
-    RmsNorm<T, W, C> norm;
-
-    DEEPSEEK_HD void operator()(index_t row) const {
-        auto* const to = sum.row(row);
-        auto const* const left = a.row(row);
-        auto const* const right = b.row(row);
-        for (index_t c = 0; c < C; ++c) {
-            to[c] = left[c] + right[c];
-        }
-        norm(row);
-    }
-};
-
 /// One call is kBlock rows: it writes their dx and the sum of what they add to dgain. Blocks of fixed size keep that
 /// sum independent of the number of threads and need one pass over dy and x.
 template <class T, class W, index_t C>
