@@ -19,6 +19,18 @@ namespace deepseek::inline DEEPSEEK_ABI::cpu {
 /// twice as fast as packing, at 16 rows 1.4 times.
 inline constexpr index_t kFewRows = 16;
 
+/// Columns of c that are computed side by side: of b lying along the depth, rows read at once for several rows of a;
+/// of b lying along the columns, vectors.
+inline constexpr int kDotCols = 3;
+inline constexpr int kStripVectors = 8;
+
+/// Tiles of few rows begin at multiples of this many columns. Then the way a column is computed, alone or beside
+/// others, does not depend on the tiles.
+template <class T>
+constexpr index_t few_cols_unit(bool b_depth_contiguous) {
+    return b_depth_contiguous ? 4 * kDotCols : kStripVectors * kLanes<T>;
+}
+
 namespace detail {
 
 // The first `count` < Lanes elements; zero in the other lanes.
@@ -100,10 +112,10 @@ void multiply_strip(T* c, A const* a, Operand<B> const& b, index_t depth, bool a
 // All columns of one row, in the widest strips that fit, the last ones one by one.
 template <class T, class A, class B>
 void multiply_row(T* c, index_t cols, A const* a, Operand<B> const& b, index_t depth, bool add) {
-    constexpr int kWide = 8;
+    constexpr index_t kStrip = kStripVectors * kLanes<T>;
     index_t j = 0;
-    for (; j + kWide * kLanes<T> <= cols; j += kWide * kLanes<T>) {
-        multiply_strip<kWide>(c + j, a, b.from(j), depth, add);
+    for (; j + kStrip <= cols; j += kStrip) {
+        multiply_strip<kStripVectors>(c + j, a, b.from(j), depth, add);
     }
     for (; j + kLanes<T> <= cols; j += kLanes<T>) {
         multiply_strip<1>(c + j, a, b.from(j), depth, add);
@@ -153,15 +165,16 @@ template <class T, class A, class B>
         return;
     }
     constexpr int kMany = kVectorRegisters / 4;  // as in MicroTile
-    constexpr index_t kBlock = 12;               // columns whose weights stay in a cache for the next rows
+    constexpr auto kBlock =
+        few_cols_unit<T>(true);  // columns whose weights stay in a cache for the next rows
     for (index_t j = 0; j < c.cols; j += kBlock) {
         for (index_t i = 0; i < c.rows;) {
             Strided<T> const out{c.row(i) + j, c.rows - i, std::min(kBlock, c.cols - j), c.stride};
             if (out.rows >= kMany) {
-                detail::multiply_all_dots<kMany, 3, 1>(out, a.from(i), b.from(j), depth, add);
+                detail::multiply_all_dots<kMany, kDotCols, 1>(out, a.from(i), b.from(j), depth, add);
                 i += kMany;
             } else if (out.rows >= 4) {
-                detail::multiply_all_dots<4, 3, 1>(out, a.from(i), b.from(j), depth, add);
+                detail::multiply_all_dots<4, kDotCols, 1>(out, a.from(i), b.from(j), depth, add);
                 i += 4;
             } else {
                 detail::multiply_all_dots<1, 1, 8>(out, a.from(i), b.from(j), depth, add);
