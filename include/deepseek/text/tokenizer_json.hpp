@@ -162,6 +162,7 @@ private:
             }
             data_.vocabulary[token] = content;
         }
+        ids_.reserve(data_.vocabulary.size());
         for (std::size_t i = 0; i < data_.vocabulary.size(); ++i) {
             ids_.emplace(data_.vocabulary[i], static_cast<Token>(i));
         }
