@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+#include <deepseek/core/arena.hpp>
+#include <deepseek/core/rope.hpp>
+#include <deepseek/core/view.hpp>
+#include <deepseek/ops/adamw.hpp>
+#include <deepseek/ops/elementwise.hpp>
+#include <deepseek/ops/rope.hpp>
+
+#include <doctest/doctest.h>
+
+#include <string>
+
+namespace ds = deepseek;
+
+namespace elsewhere {
+
+// A backend that brings operations of its own and lacks everything the generic ones would need.
+struct Special {
+    std::string called{};
+};
+
+template <class T, ds::index_t C>
+void add_impl(Special& be, ds::Rows<T, C>, ds::Rows<T const, C>, ds::Rows<T const, C>) {
+    be.called += "add ";
+}
+template <class T>
+void adamw_impl(Special& be, T*, T const*, T*, T*, ds::index_t, ds::ops::AdamWStep const&) {
+    be.called += "adamw ";
+}
+template <ds::index_t Heads, ds::index_t HeadStride, ds::index_t Offset, class T, ds::index_t C,
+          ds::index_t Dim>
+void rotate_impl(Special& be, ds::Rows<T, C>, ds::ops::RotaryTable<Dim> const&, ds::index_t, ds::index_t,
+                 ds::ops::Direction) {
+    be.called +=
+        "rotate " + std::to_string(Heads) + ' ' + std::to_string(HeadStride) + ' ' + std::to_string(Offset);
+}
+
+}  // namespace elsewhere
+
+TEST_CASE("operations: a backend's own overload is found and replaces the generic composition") {
+    elsewhere::Special be;
+    float memory[8] = {};
+    ds::Rows<float, 8> const x{memory, 1};
+    ds::ops::add(be, x, x, x);
+    ds::ops::adamw(be, memory, memory, memory, memory, 8, {});
+    ds::ops::rotate<2, 4, 1>(be, x, ds::ops::RotaryTable<2>{ds::Rope{}}, 1, 0);
+    CHECK(be.called == "add adamw rotate 2 4 1");
+}
