@@ -13,9 +13,8 @@ namespace deepseek::inline DEEPSEEK_ABI {
 struct AttentionOptions {
     index_t sequences = 1;  ///< the rows are this many sequences of equal length, one after the other
     double scale = 1;       ///< factor on every score
-    bool causal =
-        true;  ///< the last query of a sequence sees all its keys, the one before all but the last, …
-    Dropout dropout{};  ///< on the probabilities; element number: AttentionShape::probability
+    bool causal = true;  ///< the last query of a sequence sees all its keys, the one before all but the last
+    Dropout dropout{};   ///< on the probabilities; element number: AttentionShape::probability
 };
 
 /// All extents of one call, as a backend sees it.

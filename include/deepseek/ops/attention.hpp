@@ -40,23 +40,20 @@ struct AttentionWidths {
 
 namespace ops {
 
-/// Multi-head latent attention in its expanded form: out_h = softmax(scale · q_h · [k_nope_h | kr]ᵀ) · v_h,
-/// with one rotary key for all heads. Never holds the scores of a whole head.
+/// Multi-head latent attention in its expanded form: out_h = softmax(scale · q_h · [k_nope_h | kr]ᵀ) · v_h, with one
+/// rotary key for all heads. Never holds the scores of a whole head.
 ///
-/// Within a head q is [nope | rope] and kv is [k_nope | v]; q and kr are already rotated. Rows are
-/// `sequences` sequences of equal length; with causal, query i of a sequence sees keys 0 … i + (length_k -
-/// length_q). Dropout acts on the probabilities. A row that sees no key, or whose every score is -inf, gives
-/// zeros.
+/// Within a head q is [nope | rope] and kv is [k_nope | v]; q and kr are already rotated. Rows are `sequences`
+/// sequences of equal length; with causal, query i of a sequence sees keys 0 … i + (length_k - length_q). Dropout acts
+/// on the probabilities. A row that sees no key, or whose every score is -inf, gives zeros.
 ///
 /// Shapes:    out [queries, Heads * Value]; lse [queries, Heads]; q [queries, Heads * (Nope + RopeDim)];
 ///            kv [keys, Heads * (Nope + Value)]; kr [keys, RopeDim]
-/// Units:     lse is the natural logarithm of the sum of a row's exponentials, which backward needs; -inf
-/// where
-///            nothing was seen
+/// Units:     lse is the natural logarithm of the sum of a row's exponentials, which backward needs; -inf where a row
+///            gives zeros
 /// Precision: scores, statistics and sums in accumulate_t
 /// Errors:    ShapeError if the row counts do not fit together; Error on a dropout rate outside [0, 1)
-/// Cost:      2 · (Nope + RopeDim + Value) operations per head, query and key seen; bitwise equal for any
-/// number of
+/// Cost:      2 · (Nope + RopeDim + Value) operations per head, query and key seen; bitwise equal for any number of
 ///            threads; does not synchronise
 /// Source:    DeepSeek-V3 technical report, 2.1.1; blockwise softmax: Dao et al. 2022 (FlashAttention)
 template <class B, class T, class Q, class K, class R, index_t Heads, index_t RopeDim, index_t QWidth,
@@ -83,16 +80,14 @@ void attention(B& be, Rows<T, OutWidth> out, Rows<accumulate_t<T>, Heads> lse, R
     }
 }
 
-/// The gradients of attention. The probabilities are recomputed from lse and dropout's mask from its key:
-/// pass the options of the forward call.
+/// The gradients of attention. The probabilities are recomputed from lse, and dropout's mask from its key: pass the
+/// options of the forward call.
 ///
-/// Shapes:    dq, dkv, dkr as q, kv, kr of attention, overwritten; dkr is the sum over the heads. dout, out,
-/// lse, q,
-///            kv, kr as there
+/// Shapes:    dq, dkv, dkr as q, kv, kr, overwritten; dkr is the sum over the heads; dout as out; out, lse, q, kv, kr
+///            as in attention
 /// Precision: scores, statistics and sums in accumulate_t
 /// Errors:    ShapeError if the row counts do not fit together; Error on a dropout rate outside [0, 1)
-/// Cost:      2 · (3 · (Nope + RopeDim) + 2 · Value) operations per head, query and key seen; bitwise equal
-/// for any
+/// Cost:      2 · (3 · (Nope + RopeDim) + 2 · Value) operations per head, query and key seen; bitwise equal for any
 ///            number of threads; does not synchronise
 template <class B, class T, class O, class F, class L, class Q, class K, class R, index_t Heads,
           index_t RopeDim, index_t QWidth, index_t KVWidth, index_t OutWidth>

@@ -19,12 +19,11 @@ namespace deepseek::inline DEEPSEEK_ABI::ops {
 
 /// q_latent_h = q_nope_h · W_uk_h: queries that can be compared with latents.
 ///
-/// Shapes:    q_latent [tokens, Heads * KVRank]; q [tokens, Heads * (Nope + RopeDim)], per head [nope |
-/// rope];
+/// Shapes:    q_latent [tokens, Heads * KVRank]; q [tokens, Heads * (Nope + RopeDim)], per head [nope | rope];
 ///            kv_up [Heads * (Nope + Value), KVRank], per head [W_uk | W_uv]
 /// Precision: sums in accumulate_t of the activations; weights may be of a narrower type
 /// Errors:    ShapeError if q_latent and q differ in rows
-/// Cost:      reads half of kv_up once for a block of tokens; does not synchronise
+/// Cost:      reads the rows of kv_up that make keys once; does not synchronise
 /// Source:    DeepSeek-V2 technical report, 2.1.2 and appendix C
 template <index_t Heads, index_t Nope, index_t RopeDim, index_t Value, class B, class T, class Q, class W,
           index_t KVRank>
@@ -55,10 +54,10 @@ void absorb_query(B& be, Rows<T, Heads * KVRank> q_latent, Rows<Q, Heads*(Nope +
 
 /// out_h = W_uv_h · context_h: averaged latents as averaged values.
 ///
-/// Shapes:    out [tokens, Heads * Value]; context [tokens, Heads * KVRank]; kv_up [Heads * (Nope + Value),
-/// KVRank] Precision: sums in accumulate_t of the activations; weights may be of a narrower type Errors:
-/// ShapeError if out and context differ in rows Cost:      reads half of kv_up once for a block of tokens;
-/// does not synchronise
+/// Shapes:    out [tokens, Heads * Value]; context [tokens, Heads * KVRank]; kv_up as in absorb_query
+/// Precision: sums in accumulate_t of the activations; weights may be of a narrower type
+/// Errors:    ShapeError if out and context differ in rows
+/// Cost:      reads the rows of kv_up that make values once; does not synchronise
 template <index_t Heads, index_t Nope, class B, class T, class X, class W, index_t ValueWidth, index_t Up,
           index_t KVRank>
 void expand_values(B& be, Rows<T, ValueWidth> out, Rows<X, Heads * KVRank> context,
@@ -88,19 +87,17 @@ void expand_values(B& be, Rows<T, ValueWidth> out, Rows<X, Heads * KVRank> conte
     }
 }
 
-/// Attention of the last tokens of one sequence over its latent cache, in which every head reads the same
-/// entries: context_h = softmax(scale · (q_latent_h · latentᵀ + q_rope_h · keyᵀ)) · latent.
+/// Attention of the last tokens of one sequence over its latent cache, in which every head reads the same entries:
+/// context_h = softmax(scale · (q_latent_h · latentᵀ + q_rope_h · keyᵀ)) · latent.
 ///
 /// Token i of n sees entries 0 … positions - n + i. A token whose every score is -inf gives zeros.
 ///
-/// Shapes:    context, q_latent [tokens, Heads * KVRank]; q [tokens, Heads * (Nope + RopeDim)], of which only
-/// the
+/// Shapes:    context, q_latent [tokens, Heads * KVRank]; q [tokens, Heads * (Nope + RopeDim)], of which only the
 ///            rotary part is read; latent [positions, KVRank], normed; key [positions, RopeDim], rotated
-/// Precision: scores, statistics and sums in accumulate_t of the activations; the cache may be of a narrower
-/// type Errors:    ShapeError if the row counts do not fit together or there are more tokens than positions
-/// Cost:      2 · (2 · KVRank + RopeDim) operations per head and entry seen; reads the cache once for a block
-/// of
-///            tokens; bitwise equal for any number of threads; does not synchronise
+/// Precision: scores, statistics and sums in accumulate_t of the activations; the cache may be of a narrower type
+/// Errors:    ShapeError if the row counts do not fit together or there are more tokens than positions
+/// Cost:      2 · (2 · KVRank + RopeDim) operations per head and entry seen; reads the cache once; bitwise equal for
+///            any number of threads; does not synchronise
 /// Source:    DeepSeek-V2 technical report, 2.1.2 and appendix C
 template <index_t Heads, index_t Nope, class B, class T, class L, class Q, class C, class R, index_t KVRank,
           index_t QWidth, index_t RopeDim>

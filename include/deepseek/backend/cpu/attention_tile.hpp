@@ -5,6 +5,7 @@
 #include <deepseek/backend/cpu/simd.hpp>
 #include <deepseek/backend/cpu/transpose.hpp>
 #include <deepseek/core/attention_shape.hpp>
+#include <deepseek/core/dtype.hpp>
 #include <deepseek/core/index.hpp>
 #include <deepseek/core/view.hpp>
 
@@ -88,15 +89,15 @@ void add_product(T* c, index_t c_stride, T const* a, index_t a_stride, T const* 
     }
 }
 
-/// Copies `count` elements, times `scale`, in vectors where they fill one.
-template <class T>
-[[gnu::always_inline]] inline void copy_row(T* to, T const* from, index_t count, T scale = 1) {
+/// Copies `count` elements as T, times `scale`, in vectors where they fill one.
+template <class T, class S>
+[[gnu::always_inline]] inline void copy_row(T* to, S const* from, index_t count, T scale = 1) {
     index_t c = 0;
     for (; c + kLanes<T> <= count; c += kLanes<T>) {
         store(to + c, load<T, kLanes<T>>(from + c) * scale);
     }
     for (; c < count; ++c) {
-        to[c] = from[c] * scale;
+        to[c] = convert<T>(from[c]) * scale;
     }
 }
 

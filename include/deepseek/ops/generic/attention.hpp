@@ -60,8 +60,8 @@ struct AttentionInputs {
 
     /// 0 for a row that saw nothing, whose lse is -inf.
     DEEPSEEK_HD Sum probability(index_t query_row, index_t key_row, index_t head, Sum lse) const {
-        return lse == -std::numeric_limits<Sum>::infinity() ? Sum{0}
-                                                            : std::exp(score(query_row, key_row, head) - lse);
+        constexpr Sum kNothing = -std::numeric_limits<Sum>::infinity();
+        return lse == kNothing ? Sum{0} : std::exp(score(query_row, key_row, head) - lse);
     }
 
     /// What dropout multiplies that probability by.
@@ -122,8 +122,8 @@ struct AttentionForward {
     }
 };
 
-/// The gradient of one score: p · (dp · kept - delta), where dp = dout · v is the gradient of a kept
-/// probability and delta = dout · out is what normalising the row takes off each.
+/// The gradient of one score: p · (dp · kept - delta), where dp = dout · v is the gradient of a kept probability and
+/// delta = dout · out is what normalising the row takes off each.
 template <class T>
 struct ScoreGradient {
     using Sum = accumulate_t<T>;
@@ -204,8 +204,7 @@ struct AttentionKeyGradient {
 
     ScoreGradient<T> gradient;
     Strided<T> dkv;
-    Sum* sums;  ///< [keys, heads, nope | value | rope]: dkv before it is rounded to T, and the head's part of
-                ///< dkr
+    Sum* sums;  ///< [keys, heads, nope | value | rope]: dkv before it is rounded to T; the head's part of dkr
 
     DEEPSEEK_HD void operator()(index_t call) const {
         auto const& in = gradient.in;
