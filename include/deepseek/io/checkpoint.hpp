@@ -15,6 +15,7 @@
 #include <deepseek/io/training_state.hpp>
 #include <deepseek/model/weights.hpp>
 
+#include <cstdint>
 #include <filesystem>
 #include <iterator>
 #include <optional>
@@ -109,11 +110,11 @@ public:
 
     /// Replaces the old checkpoint.
     void commit() {
-        // The old one goes only if the new one can be opened.
-        for (auto const* name : {"model.safetensors", "optimizer.safetensors"}) {
-            if (detail::exists(directory_.path() / name)) {
-                SafetensorsFile::open(directory_.path() / name);
-            }
+        // The old one goes only if the new one is all there.
+        for (auto const& [file, bytes] : written_) {
+            auto const found = std::filesystem::file_size(file);
+            expects<FileError>(found == bytes, file.native(), ": ", bytes,
+                               " bytes were written, the file has ", found);
         }
         directory_.commit();
     }
@@ -121,17 +122,19 @@ public:
 private:
     void tensors(std::string_view name, std::vector<OutputTensor> const& all) {
         BasicAtomicFile<Calls> file(directory_.path() / name);
-        write_safetensors_to(file, all,
-                             {{"format", "pt"}});  // readers of the transformers library insist on it
+        // Readers of the transformers library insist on the format.
+        written_.emplace_back(file.path(), write_safetensors_to(file, all, {{"format", "pt"}}));
         file.commit();
     }
     void text(std::string_view name, std::string_view contents) {
         BasicAtomicFile<Calls> file(directory_.path() / name);
         file.write(contents);
         file.commit();
+        written_.emplace_back(file.path(), contents.size());
     }
 
     BasicAtomicDirectory<Calls> directory_;
+    std::vector<std::pair<std::filesystem::path, std::uintmax_t>> written_;  // with their sizes
 };
 
 using CheckpointWriter = BasicCheckpointWriter<>;

@@ -18,12 +18,10 @@
 #include <cstdint>
 #include <limits>
 #include <optional>
-#include <set>
 #include <span>
 #include <string>
 #include <string_view>
 #include <type_traits>
-#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -79,23 +77,20 @@ std::vector<ModelTensor<Byte>> model_tensors(viewed_params<M, T> const& set, std
     return tensors;
 }
 
-// Calls f with a null pointer to the element type that the model's `type` is.
-template <class F>
+// Calls f with a null pointer to the element type that `type` names, one of those in a set of T.
+template <class T, class F>
 void with_element(DType type, F const& f) {
-    switch (type) {
-        case DType::f64:
-            return f(static_cast<double*>(nullptr));
-        case DType::f32:
-            return f(static_cast<float*>(nullptr));
-        default:
-            return f(static_cast<bf16*>(nullptr));
+    if (type == dtype_of<T>) {
+        f(static_cast<T*>(nullptr));
+    } else {
+        f(static_cast<accumulate_t<T>*>(nullptr));
     }
 }
 
 // Copies elements from the backend and passes them on as `type`.
-template <class B>
+template <class T, class B>
 void produce(B& be, ModelTensor<std::byte const> const& tensor, DType type, ByteSink const& sink) {
-    with_element(tensor.dtype, [&]<class E>(E*) {
+    with_element<T>(tensor.dtype, [&]<class E>(E*) {
         constexpr auto chunk = kStagingBytes / static_cast<index_t>(sizeof(E));
         std::vector<E> values(static_cast<std::size_t>(std::min(chunk, tensor.size())));
         std::vector<std::byte> bytes;
@@ -116,13 +111,13 @@ void produce(B& be, ModelTensor<std::byte const> const& tensor, DType type, Byte
 }
 
 // Copies elements of a file to the backend, converting where the types differ.
-template <class B>
+template <class T, class B>
 void consume(B& be, FileTensor const& from, ModelTensor<std::byte> const& tensor) {
     if (from.dtype == tensor.dtype) {
         be.copy_from_host(tensor.data, from.bytes.data(), static_cast<index_t>(from.bytes.size()));
         return;
     }
-    with_element(tensor.dtype, [&]<class E>(E*) {
+    with_element<T>(tensor.dtype, [&]<class E>(E*) {
         constexpr auto chunk = kStagingBytes / static_cast<index_t>(sizeof(E));
         auto const width = static_cast<std::size_t>(bits(from.dtype) / 8);
         std::vector<E> values(static_cast<std::size_t>(std::min(chunk, tensor.size())));
@@ -194,7 +189,7 @@ std::vector<OutputTensor> output_tensors(B& be, viewed_params<M, T const> const&
         auto file_name = tensor.name;
         tensors.push_back(
             {std::move(file_name), type, std::move(shape),
-             [&be, type, tensor](ByteSink const& sink) { detail::produce(be, tensor, type, sink); }});
+             [&be, type, tensor](ByteSink const& sink) { detail::produce<T>(be, tensor, type, sink); }});
     }
     return tensors;
 }
@@ -220,20 +215,22 @@ public:
     template <class M, class T>
     void add(TensorSource const& source, viewed_params<M, T> const& set, std::string_view suffix = "",
              Which which = Which::all) {
-        add(source, detail::model_tensors<M, T>(set, suffix, which), {});
+        add(source, detail::model_tensors<M, T>(set, suffix, which), {}, detail::consume<T, B>);
     }
 
     /// As `add`, but an MTP module may be absent as a whole: its tensors are then left as they are and reported.
     template <class M, class T>
     void add_but_for_mtp(TensorSource const& source, viewed_params<M, T> const& set) {
-        add(source, detail::model_tensors<M, T>(set, "", Which::all), detail::layout_of<M>());
+        add(source, detail::model_tensors<M, T>(set, "", Which::all), detail::layout_of<M>(),
+            detail::consume<T, B>);
     }
 
     /// Complains of tensors that no set took; those that M does not need are only reported.
     template <class M>
     void expect_no_others(TensorSource const& source) {
+        std::sort(used_.begin(), used_.end());
         for (auto const& entry : source.entries()) {
-            if (used_.contains(entry.tensor)) {
+            if (std::binary_search(used_.begin(), used_.end(), entry.tensor)) {
                 continue;
             }
             if (detail::layout_of<M>().dispensable(entry.tensor->name)) {
@@ -256,21 +253,23 @@ public:
                                              problems_));
         }
         for (auto const& job : jobs_) {
-            detail::consume(*backend_, *job.from, job.to);
+            job.copy(*backend_, *job.from, job.to);
         }
         report_.tensors = static_cast<index_t>(jobs_.size());
         return std::move(report_);
     }
 
 private:
+    using Copy = void (*)(B&, FileTensor const&, detail::ModelTensor<std::byte> const&);
     struct Job {
         FileTensor const* from;
         detail::ModelTensor<std::byte> to;
+        Copy copy;
     };
 
     void add(TensorSource const& source, std::vector<detail::ModelTensor<std::byte>> tensors,
-             detail::ModelLayout const& layout) {
-        std::set<index_t> present;         // MTP modules of which the source has something
+             detail::ModelLayout const& layout, Copy copy) {
+        std::vector<index_t> present;      // MTP modules of which the source has something
         std::vector<std::string> missing;  // tensors of MTP modules
         for (auto& tensor : tensors) {
             bool const mtp = layout.is_mtp(tensor.name);
@@ -282,17 +281,17 @@ private:
                                             to_string(tensor.shape())));
             } else {
                 if (mtp) {
-                    present.insert(detail::layer_of(tensor.name));
+                    present.push_back(detail::layer_of(tensor.name));
                 }
-                used_.insert(from);
+                used_.push_back(from);
                 if (fits(*from, tensor) && (!tensor.state || finite(*from))) {
                     report_.rounded = report_.rounded || bits(from->dtype) > bits(tensor.dtype);
-                    jobs_.push_back({from, std::move(tensor)});
+                    jobs_.push_back({from, std::move(tensor), copy});
                 }
             }
         }
         for (auto& absent : missing) {
-            if (present.contains(detail::layer_of(absent))) {
+            if (std::find(present.begin(), present.end(), detail::layer_of(absent)) != present.end()) {
                 problems_.push_back(message(detail::in_quotes(absent),
                                             ": missing, though other tensors of this MTP module are there"));
             } else {
@@ -329,7 +328,7 @@ private:
 
     B* backend_;
     std::vector<Job> jobs_;
-    std::unordered_set<FileTensor const*> used_;
+    std::vector<FileTensor const*> used_;
     std::vector<std::string> problems_;
     LoadReport report_;
 };

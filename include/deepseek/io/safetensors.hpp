@@ -78,6 +78,16 @@ inline std::optional<std::uint64_t> tensor_bytes(DType type, std::span<index_t c
     return count % 8 == 0 ? std::optional(count / 8) : std::nullopt;
 }
 
+// The numbers from 0 to count - 1 in the order that `before` says. Not a template: sorting is a second of compilation
+// for each kind of thing sorted.
+inline std::vector<std::size_t> sorted_order(std::size_t count,
+                                             std::function<bool(std::size_t, std::size_t)> const& before) {
+    std::vector<std::size_t> order(count);
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return before(a, b); });
+    return order;
+}
+
 // Receives the header's JSON as a stream of events, so that its depth is bounded, duplicate keys are seen,
 // and memory stays proportional to the header.
 class SafetensorsHeader final : public JsonEvents {
@@ -312,15 +322,8 @@ private:
     // the size of the data, which exists.
     void place(std::vector<detail::SafetensorsHeader::Entry> entries, std::span<std::byte const> data,
                SafetensorsOptions options) {
-        auto const sorted = [&](auto const& before) {
-            std::vector<std::size_t> order(entries.size());
-            std::iota(order.begin(), order.end(), std::size_t{0});
-            std::sort(order.begin(), order.end(),
-                      [&](std::size_t a, std::size_t b) { return before(entries[a], entries[b]); });
-            return order;
-        };
-        using Entry = detail::SafetensorsHeader::Entry;
-        by_name_ = sorted([](Entry const& a, Entry const& b) { return a.name < b.name; });
+        by_name_ = detail::sorted_order(
+            entries.size(), [&](std::size_t a, std::size_t b) { return entries[a].name < entries[b].name; });
         auto const twice = std::adjacent_find(
             by_name_.begin(), by_name_.end(),
             [&](std::size_t a, std::size_t b) { return entries[a].name == entries[b].name; });
@@ -329,8 +332,8 @@ private:
                 message(where_, ": tensor ", detail::in_quotes(entries[*twice].name), " is given twice"));
         }
 
-        auto const by_place = sorted([](Entry const& a, Entry const& b) {
-            return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
+        auto const by_place = detail::sorted_order(entries.size(), [&](std::size_t a, std::size_t b) {
+            return std::pair(entries[a].begin, entries[a].end) < std::pair(entries[b].begin, entries[b].end);
         });
         std::vector<std::size_t> place_of(entries.size());
         std::uint64_t covered = 0;
@@ -401,31 +404,33 @@ inline OutputTensor output_tensor(std::string name, DType dtype, std::vector<ind
 }
 
 namespace detail {
-// The tensors as they will lie in the file.
-inline std::vector<OutputTensor const*> in_file_order(std::vector<OutputTensor> const& tensors) {
-    std::vector<OutputTensor const*> order;
-    order.reserve(tensors.size());
-    for (auto const& tensor : tensors) {
-        order.push_back(&tensor);
-    }
-    std::sort(order.begin(), order.end(), [](OutputTensor const* a, OutputTensor const* b) {
-        return a->dtype != b->dtype ? a->dtype > b->dtype : a->name < b->name;
+// The order in which tensors lie in a file.
+inline std::vector<std::size_t> file_order(std::vector<OutputTensor> const& tensors) {
+    return sorted_order(tensors.size(), [&](std::size_t a, std::size_t b) {
+        return tensors[a].dtype != tensors[b].dtype ? tensors[a].dtype > tensors[b].dtype
+                                                    : tensors[a].name < tensors[b].name;
     });
-    return order;
 }
 
 // The header of tensors in that order, with its length before it.
-inline std::string safetensors_header(std::vector<OutputTensor const*> const& tensors,
+inline std::string safetensors_header(std::vector<OutputTensor> const& tensors,
+                                      std::vector<std::size_t> const& order,
                                       std::map<std::string, std::string> const& metadata,
                                       std::string const& where) try {
+    auto const by_name = sorted_order(
+        tensors.size(), [&](std::size_t a, std::size_t b) { return tensors[a].name < tensors[b].name; });
+    for (std::size_t i = 1; i < by_name.size(); ++i) {
+        if (tensors[by_name[i]].name == tensors[by_name[i - 1]].name) [[unlikely]] {
+            throw Error(message(where, ": two tensors are named ", in_quotes(tensors[by_name[i]].name)));
+        }
+    }
     std::string json = "{";
     if (!metadata.empty()) {
         json += "\"__metadata__\":" + nlohmann::json(metadata).dump();
     }
     std::uint64_t end = 0;
-    std::vector<std::string_view> names;
-    for (auto const* const entry : tensors) {
-        auto const& tensor = *entry;
+    for (auto const i : order) {
+        auto const& tensor = tensors[i];
         constexpr auto most = static_cast<std::uint64_t>(std::numeric_limits<index_t>::max());
         bool const negative =
             std::any_of(tensor.shape.begin(), tensor.shape.end(), [](index_t extent) { return extent < 0; });
@@ -436,21 +441,18 @@ inline std::string safetensors_header(std::vector<OutputTensor const*> const& te
         }
         expects(tensor.name != "__metadata__", where, ": a tensor cannot be named __metadata__");
         json += json.size() > 1 ? "," : "";
-        json += nlohmann::json(tensor.name).dump() + ":{\"dtype\":\"" + std::string(name(tensor.dtype)) +
-                "\",\"shape\":" + nlohmann::json(tensor.shape).dump() + ",\"data_offsets\":[" +
-                message(end, ",", end + bytes) + "]}";
+        json += nlohmann::json(tensor.name).dump();
+        json += message(":{\"dtype\":\"", name(tensor.dtype), "\",\"shape\":[");
+        for (std::size_t axis = 0; axis < tensor.shape.size(); ++axis) {
+            json += message(axis > 0 ? "," : "", tensor.shape[axis]);
+        }
+        json += message("],\"data_offsets\":[", end, ",", end + bytes, "]}");
         end += bytes;
-        names.push_back(tensor.name);
     }
     json += '}';
     json.resize((json.size() + 7) / 8 * 8, ' ');
     expects(json.size() <= kSafetensorsHeaderLimit, where, ": the header would take ", json.size(),
             " bytes, the format allows ", kSafetensorsHeaderLimit);
-    std::sort(names.begin(), names.end());
-    auto const twice = std::adjacent_find(names.begin(), names.end());
-    expects(twice == names.end(), where, ": two tensors are named ",
-            in_quotes(twice == names.end() ? std::string_view() : *twice));
-
     std::uint64_t const header_size = json.size();
     std::string file(sizeof header_size, '\0');
     std::memcpy(file.data(), &header_size, sizeof header_size);
@@ -468,29 +470,33 @@ inline std::string safetensors_header(std::vector<OutputTensor const*> const& te
 /// another number of bytes than announced; what `file` throws
 /// Cost:      holds the header in memory, and of the data what the producers hold
 template <class File>
-void write_safetensors_to(File& file, std::vector<OutputTensor> const& tensors,
-                          std::map<std::string, std::string> const& metadata = {}) {
+std::uint64_t write_safetensors_to(File& file, std::vector<OutputTensor> const& tensors,
+                                   std::map<std::string, std::string> const& metadata = {}) {
     std::string const where = file.path().native();
-    auto const order = detail::in_file_order(tensors);
-    file.write(std::string_view(detail::safetensors_header(order, metadata, where)));
-    for (auto const* const tensor : order) {
-        auto const expected = *detail::tensor_bytes(tensor->dtype, tensor->shape);
+    auto const order = detail::file_order(tensors);
+    auto const header = detail::safetensors_header(tensors, order, metadata, where);
+    file.write(std::string_view(header));
+    std::uint64_t total = header.size();
+    for (auto const i : order) {
+        auto const& tensor = tensors[i];
+        auto const expected = *detail::tensor_bytes(tensor.dtype, tensor.shape);
         std::uint64_t written = 0;
-        tensor->produce([&](std::span<std::byte const> bytes) {
-            written += bytes.size();
-            if (written > expected) [[unlikely]] {
-                throw Error(message(where, ": tensor ", detail::in_quotes(tensor->name), ": more than the ",
-                                    expected, " bytes of its shape ", to_string(tensor->shape),
-                                    " were produced"));
+        auto const expect = [&](bool condition) {
+            if (!condition) [[unlikely]] {
+                throw Error(message(where, ": tensor ", detail::in_quotes(tensor.name), ": ", written,
+                                    " bytes were produced, its shape ", to_string(tensor.shape), " takes ",
+                                    expected));
             }
+        };
+        tensor.produce([&](std::span<std::byte const> bytes) {
+            written += bytes.size();
+            expect(written <= expected);
             file.write(bytes);
         });
-        if (written != expected) [[unlikely]] {
-            throw Error(message(where, ": tensor ", detail::in_quotes(tensor->name), ": ", written,
-                                " bytes were produced, its shape ", to_string(tensor->shape), " takes ",
-                                expected));
-        }
+        expect(written == expected);
+        total += expected;
     }
+    return total;
 }
 
 /// Writes a safetensors file that appears under its name whole or not at all.

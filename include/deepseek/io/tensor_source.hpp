@@ -43,8 +43,7 @@ public:
                 source.entries_.push_back({&tensor, &source.files_[0].where()});
             }
         }
-        std::sort(source.entries_.begin(), source.entries_.end(),
-                  [](Entry const& a, Entry const& b) { return a.tensor->name < b.tensor->name; });
+        source.sort();
         return source;
     }
 
@@ -77,18 +76,33 @@ private:
             message(path.native(), ": holds neither model.safetensors nor model.safetensors.index.json"));
     }
 
+    void sort() {
+        auto const order = detail::sorted_order(entries_.size(), [&](std::size_t a, std::size_t b) {
+            return entries_[a].tensor->name < entries_[b].tensor->name;
+        });
+        std::vector<Entry> sorted;
+        sorted.reserve(order.size());
+        for (auto const i : order) {
+            sorted.push_back(entries_[i]);
+        }
+        entries_ = std::move(sorted);
+    }
+
     void open_shards(std::filesystem::path const& index) {
         auto const json = parse_json(read_file(index), index.native());
-        expects<FormatError>(
-            json.is_object() && json.contains("weight_map") && json["weight_map"].is_object(), index.native(),
-            ": expected an object with an object weight_map");
-        std::map<std::string, std::size_t> shards;  // file name to its place in files_
-        for (auto const& [name, file] : json["weight_map"].items()) {
-            expects<FormatError>(file.is_string() && plain(file.get_ref<std::string const&>()),
-                                 index.native(), ": weight_map: ", detail::in_quotes(name),
-                                 " must be the name of a .safetensors file in the same directory, found ",
-                                 detail::in_quotes(file.dump()));
-            shards.emplace(file.get<std::string>(), 0);
+        auto const map = json.is_object() ? json.find("weight_map") : json.end();
+        expects<FormatError>(json.is_object() && map != json.end() && map->is_object(), index.native(),
+                             ": expected an object with an object weight_map");
+        auto const& weight_map = map->get_ref<nlohmann::json::object_t const&>();
+        std::map<std::string_view, std::size_t> shards;  // file name to its place in files_
+        for (auto const& [name, file] : weight_map) {
+            if (!file.is_string() || !plain(file.get_ref<std::string const&>())) {
+                throw FormatError(
+                    message(index.native(), ": weight_map: ", detail::in_quotes(name),
+                            " must be the name of a .safetensors file in the same directory, found ",
+                            detail::in_quotes(file.dump())));
+            }
+            shards.emplace(file.get_ref<std::string const&>(), 0);
         }
         files_.reserve(shards.size());
         for (auto& [name, place] : shards) {
@@ -96,7 +110,7 @@ private:
             files_.push_back(SafetensorsFile::open(index.parent_path() / name));
         }
         std::vector<std::string> missing;
-        for (auto const& [name, file] : json["weight_map"].items()) {
+        for (auto const& [name, file] : weight_map) {
             auto const& shard = files_[shards.at(file.get_ref<std::string const&>())];
             auto const* const tensor = shard.find(name);
             if (tensor == nullptr) {
