@@ -21,7 +21,6 @@
 
 #include <filesystem>
 #include <optional>
-#include <span>
 #include <stdexcept>
 #include <string>
 
@@ -129,9 +128,7 @@ void train(TrainFlags& flags, TrainSettings& settings, std::string const& progra
     TrainRequest const request{settings, train_options(settings), saved, resumed, program};
     with_model(settings.model, [&]<class M>() {
         if (settings.dry_run) {
-            describe_run(request, facts_of<M>(), [&](std::span<ds::Batch const> batches) {
-                return training_bytes<M>(request.options, batches);
-            });
+            describe_run(request, facts_of<M>());
         } else {
             Run(request, make_training<M>(request.options, settings.threads)).run();
         }

@@ -3,6 +3,7 @@
 #define DEEPSEEK_EXAMPLES_SUPPORT_MODEL_FACTS_HPP
 
 #include <deepseek/core/index.hpp>
+#include <deepseek/core/slot.hpp>
 #include <deepseek/core/visit.hpp>
 #include <deepseek/infer/session.hpp>
 #include <deepseek/model/flops.hpp>
@@ -20,11 +21,17 @@ struct ModelFacts {
     deepseek::index_t vocabulary = 0;
     deepseek::index_t context = 0;
     deepseek::index_t cache_bytes_per_token = 0;
+    deepseek::index_t activation_bytes_per_token = 0;  ///< that training keeps for the backward pass
+    deepseek::index_t stream_bytes_per_token = 0;      ///< the same where blocks are recomputed
     double (*train_flops_per_token)(deepseek::index_t length) = nullptr;
 };
 
 template <class M>
 ModelFacts facts_of() {
+    using Kept = deepseek::Sized<float>;  // a set of it is as large as its tensors' rows
+    constexpr auto stream = (M::layers + 2) * M::width * 4;
+    constexpr auto mtp = M::mtp_depth * sizeof(typename M::MtpModule::template Saved<Kept>);
+    constexpr auto blocks = sizeof(typename M::Blocks::template Saved<Kept>);
     return {.parameters = deepseek::param_count<M>,
             .active_parameters = deepseek::active_param_count<M>,
             .parameter_bytes = deepseek::param_bytes<M, float>,
@@ -34,6 +41,8 @@ ModelFacts facts_of() {
             .vocabulary = M::vocabulary,
             .context = M::options.context,
             .cache_bytes_per_token = deepseek::cache_bytes_per_token<M, float>,
+            .activation_bytes_per_token = stream + static_cast<deepseek::index_t>(mtp + blocks),
+            .stream_bytes_per_token = stream + static_cast<deepseek::index_t>(mtp),
             .train_flops_per_token = &deepseek::train_flops_per_token<M>};
 }
 

@@ -3,7 +3,6 @@
 #define DEEPSEEK_EXAMPLES_TRAIN_MODEL_HPP
 
 #include <deepseek/backend/cpu.hpp>
-#include <deepseek/backend/meter.hpp>
 #include <deepseek/core/index.hpp>
 #include <deepseek/io/checkpoint.hpp>
 #include <deepseek/model/weights.hpp>
@@ -87,15 +86,6 @@ private:
 template <class M>
 std::unique_ptr<Training> make_training(ds::TrainOptions const& options, int threads) {
     return std::make_unique<TrainingOf<M>>(options, threads);
-}
-
-template <class M>
-ds::index_t training_bytes(ds::TrainOptions const& options, std::span<ds::Batch const> micro_batches) {
-    ds::Meter meter;
-    ds::Weights<M, float, ds::Meter> weights(meter);
-    ds::Trainer<M, float, ds::Meter> trainer(meter, weights, options);
-    trainer.step(micro_batches);
-    return meter.peak_bytes();
 }
 
 }  // namespace deepseek_examples

@@ -5,6 +5,5 @@
 namespace deepseek_examples {
 
 template std::unique_ptr<Training> make_training<Quickstart>(ds::TrainOptions const&, int);
-template ds::index_t training_bytes<Quickstart>(ds::TrainOptions const&, std::span<ds::Batch const>);
 
 }  // namespace deepseek_examples

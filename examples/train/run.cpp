@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstddef>
+#include <functional>
 #include <system_error>
 #include <utility>
 
@@ -277,22 +278,19 @@ void Run::stop(char const* why) {
     log_.stopped(why, step(), command);
 }
 
-void describe_run(TrainRequest const& request, ModelFacts const& facts,
-                  std::function<ds::index_t(std::span<ds::Batch const>)> const& bytes) {
+void describe_run(TrainRequest const& request, ModelFacts const& facts) {
     auto const& settings = request.settings;
     auto const length = settings.seq_len > 0 ? settings.seq_len : facts.context;
-    std::vector<ds::Token> const tokens(
-        static_cast<std::size_t>(ds::checked_mul(settings.batch_size, length)));
-    std::vector<ds::Batch> const batches(static_cast<std::size_t>(settings.grad_accum),
-                                         ds::Batch{tokens, tokens, settings.batch_size, length});
-    auto const total = bytes(batches);
-    auto const per_step = static_cast<double>(settings.grad_accum * settings.batch_size * length);
+    auto const tokens = settings.batch_size * length;  // in memory at once
+    auto const per_step = static_cast<double>(settings.grad_accum * tokens);
     auto const flops = facts.train_flops_per_token(length);
+    auto const activations =
+        tokens * (settings.recompute ? facts.stream_bytes_per_token : facts.activation_bytes_per_token);
     TrainingLog const log(false, "");
     log.fact("model", describe_model(settings.model, facts));
-    log.fact("memory", ds::message(shown_bytes(total), ": weights, gradients and two moments ",
-                                   shown_bytes(4 * facts.parameter_bytes), ", activations and scratch ",
-                                   shown_bytes(total - 4 * facts.parameter_bytes)));
+    log.fact("memory", ds::message(shown_bytes(4 * facts.parameter_bytes),
+                                   " for weights, gradients and two moments, ", shown_bytes(activations),
+                                   " for the activations of ", tokens, " tokens, and scratch"));
     log.fact("compute",
              ds::message(short_number(flops, "FLOP"), " per token, ", short_number(flops * per_step, "FLOP"),
                          " per step of ", short_number(per_step), " tokens"));

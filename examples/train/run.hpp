@@ -2,7 +2,6 @@
 #ifndef DEEPSEEK_EXAMPLES_TRAIN_RUN_HPP
 #define DEEPSEEK_EXAMPLES_TRAIN_RUN_HPP
 
-#include <deepseek/core/batch.hpp>
 #include <deepseek/core/index.hpp>
 #include <deepseek/train/options.hpp>
 
@@ -14,10 +13,8 @@
 
 #include <chrono>
 #include <filesystem>
-#include <functional>
 #include <memory>
 #include <optional>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -98,9 +95,8 @@ private:
     ds::index_t tenth_ = 0;       // of the run, at which it was last evaluated
 };
 
-/// Says what a run would take: bytes(micro-batches) measures the memory of a step.
-void describe_run(TrainRequest const& request, ModelFacts const& facts,
-                  std::function<ds::index_t(std::span<ds::Batch const>)> const& bytes);
+/// Says what a run would take.
+void describe_run(TrainRequest const& request, ModelFacts const& facts);
 
 }  // namespace deepseek_examples
 

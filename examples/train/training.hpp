@@ -75,10 +75,6 @@ public:
 template <class M>
 std::unique_ptr<Training> make_training(ds::TrainOptions const& options, int threads);
 
-/// Bytes that a step over such micro-batches takes, weights, gradients and moments included.
-template <class M>
-ds::index_t training_bytes(ds::TrainOptions const& options, std::span<ds::Batch const> micro_batches);
-
 }  // namespace deepseek_examples
 
 #endif

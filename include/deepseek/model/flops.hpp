@@ -13,19 +13,30 @@ namespace deepseek::inline DEEPSEEK_ABI {
 
 namespace detail {
 
-// Multiply-adds of one token of the forward pass in products with weights. The embedding is looked up, not multiplied;
-// the head is used once by the main model and once by every MTP depth.
-template <class M>
-constexpr index_t multiply_adds_with_weights() {
+// Elements of the matrices of L that one token is multiplied with.
+template <class L>
+constexpr index_t active_matrix_elements() {
     index_t count = 0;
-    described_params<M> params{};
-    M::visit(
+    described_params<L> params{};
+    L::visit(
         [&](Info const& info, auto const& tensor) {
             count += info.role == Role::decayed ? tensor.size / info.parts * info.active : 0;
         },
         params);
-    auto const table = M::vocabulary * M::width;
-    return count + (M::mtp_depth + (M::options.tied_head ? 0 : -1)) * table;
+    return count;
+}
+
+// Multiply-adds of one token of the forward pass in products with weights. The embedding is looked up, not multiplied;
+// the head is used once by the main model and once by every MTP depth. The model does not count its MTP modules as
+// active, because generation does without them; training uses them.
+template <class M>
+constexpr index_t multiply_adds_with_weights() {
+    constexpr auto table = M::vocabulary * M::width;
+    auto count = active_matrix_elements<M>() - (M::options.tied_head ? 0 : table);
+    if constexpr (M::mtp_depth > 0) {
+        count += M::mtp_depth * (active_matrix_elements<typename M::MtpModule>() + table);
+    }
+    return count;
 }
 
 // Multiply-adds of one token with one key in the attention of all blocks: its score and its share of the values.
