@@ -46,17 +46,18 @@ Cut cut(Product<T, A, B> const& product, index_t parts) {
         return {true, rows, width, 1, ceil_div(cols, width)};
     }
     // Packing costs a tile (rows + cols) · depth steps, multiplying rows · cols · depth. So tiles are large and nearly
-    // square, and the second tile per thread is not worth splitting a side of 384: that slows both halves by 2 %.
+    // square, and a second tile per thread is not worth splitting one of 512 x 384: that slows both halves by 2 %.
     constexpr index_t kMultiplyAdds = index_t{1} << 19;
-    constexpr index_t kLargeSide = 384;
+    constexpr index_t kLargeTile = index_t{512} * 384;
     constexpr index_t kSmallSide = 64;
     auto const wanted = at_most(rows * cols * depth / kMultiplyAdds);
     Cut result{false, rows, 0, 1, ceil_div(cols, kTileCols<T>)};
     for (;;) {
         result.rows = ceil_div(rows, result.down);
         result.cols = ceil_div(cols, result.across);
-        auto const side = std::max(result.rows, result.cols);
-        if (result.tiles() >= (side > kLargeSide ? wanted : std::min(wanted, parts)) || side <= kSmallSide) {
+        bool const large = result.rows * result.cols > kLargeTile;
+        if (result.tiles() >= (large ? wanted : std::min(wanted, parts)) ||
+            std::max(result.rows, result.cols) <= kSmallSide) {
             break;
         }
         (result.rows >= result.cols ? result.down : result.across) *= 2;

@@ -65,7 +65,7 @@ void multiply_dots(Strided<T> c, Operand<A> const& a, Operand<B> const& b, index
         constexpr index_t kAhead = 8192;  // bytes
         if constexpr (Cols > 1) {
             for (int j = 0; j < Cols; ++j) {
-                __builtin_prefetch(b.at(j, p + kAhead / static_cast<index_t>(sizeof(B))));
+                prefetch(b.at(j, p), kAhead / static_cast<index_t>(sizeof(B)));
             }
         }
         for (int chain = 0; chain < Chains; ++chain) {

@@ -15,9 +15,9 @@
 namespace deepseek::inline DEEPSEEK_ABI::cpu {
 
 /// The block of c that stays in registers while one sum runs: kRows x (kVectors vectors). 8 x 3 vectors use 24 of 32
-/// registers as sums, 3 for b and 1 for a; 4 x 3 use 12, 3 and 1 of 16. Each step of depth then loads 3 vectors and
-/// kRows single numbers for 3 kRows multiply-adds: fewer loads than any machine can do meanwhile, and enough
-/// independent sums to hide the latency of a multiply-add (4 cycles, two per cycle).
+/// registers as sums, 3 for b and 1 for a; 4 x 3 use 12, 3 and 1 of 16. A step of depth loads 3 vectors and kRows
+/// single numbers for 3 kRows multiply-adds, which processors load in less time, and the sums are independent and
+/// many enough to hide the latency of a multiply-add (4 cycles, two per cycle).
 template <class T>
 struct MicroTile {
     static constexpr int kRows = kVectorRegisters == 32 ? 8 : 4;
@@ -25,26 +25,32 @@ struct MicroTile {
     static constexpr int kCols = kVectors * kLanes<T>;
 };
 
-/// Sums run over at most this many steps of depth before they are added to c: the packed rows of a (kRows wide) and
-/// columns of b then stay in the first and second cache. Part of the result's definition (it fixes the order of
-/// additions), so it depends on nothing but the type.
+/// Sums run over at most this many steps of depth before they are added to c. A panel of a, 256 x 8 floats or 8 KiB,
+/// then leaves room in the first cache for the panels of b that stream past it; twice the depth was measured equal.
+/// It fixes the order of additions, so it depends on nothing but the type.
 template <class T>
 inline constexpr index_t kDepthBlock = 1024 / static_cast<index_t>(sizeof(T));
 
 namespace detail {
 
 // panel[p][i] = from(i, begin + p) for i in [0, width), 0 for i in [width, Width). Memory runs along p.
+//
+// Each row is a stream too short for the processor to follow by itself: the rows to come are asked for ahead of time.
 template <index_t Width, class T, class S>
 void pack_transposing(T* panel, Operand<S> const& from, index_t width, index_t begin, index_t depth) {
     constexpr auto kBlock = static_cast<int>(std::min<index_t>({8, kLanes<T>, Width}));
-    constexpr index_t kChunk =
-        64;  // steps whose part of the panel (64 · 48 floats, 12 KiB) stays in the first cache
+    constexpr index_t kChunk = 64;  // steps: their part of a panel, 64 · 48 floats, stays in the first cache
     for (index_t p0 = 0; p0 < depth; p0 += kChunk) {
         auto const p1 = std::min(depth, p0 + kChunk);
         for (index_t i0 = 0; i0 < Width; i0 += kBlock) {
             auto p = p0;
             if (i0 + kBlock <= width) {
                 for (; p + kBlock <= p1; p += kBlock) {
+                    if (p % kLine<S> == 0) {
+                        for (int i = 0; i < kBlock; ++i) {
+                            prefetch(from.at(i0 + i, begin + p), kBlock * from.stride);
+                        }
+                    }
                     Simd<T, kBlock> rows[kBlock];
                     for (int i = 0; i < kBlock; ++i) {
                         rows[i] = load<T, kBlock>(from.at(i0 + i, begin + p));
@@ -67,9 +73,13 @@ void pack_transposing(T* panel, Operand<S> const& from, index_t width, index_t b
 // The same where memory runs along i.
 template <index_t Width, class T, class S>
 void pack_copying(T* panel, Operand<S> const& from, index_t width, index_t begin, index_t depth) {
+    constexpr index_t kRowsAhead = 8;
     constexpr auto kStep = static_cast<int>(Width % kLanes<T> == 0 ? index_t{kLanes<T>} : Width);
     for (index_t p = 0; p < depth; ++p) {
         auto const* row = from.at(0, begin + p);
+        for (index_t i = 0; i < Width; i += kLine<S>) {
+            prefetch(row, kRowsAhead * from.stride + i);
+        }
         auto* const to = panel + p * Width;
         if (width == Width) {
             for (index_t i = 0; i < Width; i += kStep) {
@@ -103,14 +113,14 @@ void pack(T* panels, Operand<S> const& from, index_t count, index_t begin, index
     }
 }
 
-/// c (=|+=) a · bᵀ for packed panels a[depth][kRows] and b[depth][kCols]; uses the first Vectors vectors of b's rows,
-/// which are enough for c's columns. c may be smaller than the tile.
+// c (=|+=) a · bᵀ for packed panels a[depth][kRows] and b[depth][kCols]; uses the first Vectors vectors of b's rows,
+// which are enough for c's columns. c may be smaller than the tile.
 template <int Vectors, class T>
 void multiply_panels(Strided<T> c, T const* a, T const* b, index_t depth, bool add) {
     using Tile = MicroTile<T>;
     constexpr int kWidth = kLanes<T>;
     using V = Simd<T, kWidth>;
-    for (index_t i = 0; i < c.rows; ++i) {
+    for (index_t i = 0; i < c.rows; ++i) {  // needed at the end of the sums
         for (int v = 0; v < Vectors; ++v) {
             __builtin_prefetch(c.row(i) + v * kWidth, 1);
         }
@@ -185,11 +195,10 @@ inline constexpr index_t kTileCols = 16 * MicroTile<T>::kCols;
 template <class T, class A, class B>
 [[gnu::noinline]] void multiply_packed(Product<T, A, B> const& product, Workspace& workspace) {
     using Tile = MicroTile<T>;
-    constexpr index_t kGroup =
-        8 * Tile::kRows;  // 256 bytes: whole cache lines of an a that lies along its rows
+    constexpr index_t kGroup = 8 * Tile::kRows;  // 64 floats: whole cache lines where a lies along its rows
     auto const [c, a, b, depth, add] = product;
     auto const blocks = std::max<index_t>(1, ceil_div(depth, kDepthBlock<T>));
-    auto const block = ceil_div(depth, blocks);  // all blocks nearly equal
+    auto const block = round_up(ceil_div(depth, blocks), 8);  // nearly equal blocks, whole ones to transpose
     Workspace::Scope scope{workspace};
     auto* const right = scope.take<T>(block * round_up(c.cols, Tile::kCols));
     auto* const left = scope.take<T>(block * kGroup);

@@ -76,6 +76,18 @@ template <class T, class V>
     std::memcpy(to, &value, sizeof value);
 }
 
+/// Elements of a cache line.
+template <class T>
+inline constexpr index_t kLine = 64 / static_cast<index_t>(sizeof(T));
+
+/// Asks for the cache line at from + ahead, which may lie outside of the memory that `from` points into.
+template <class T>
+[[gnu::always_inline]] inline void prefetch(T const* from, index_t ahead) {
+    auto const address =
+        reinterpret_cast<std::uintptr_t>(from) + static_cast<std::uintptr_t>(ahead) * sizeof(T);
+    __builtin_prefetch(reinterpret_cast<void const*>(address));
+}
+
 namespace detail {
 // Exchanges the upper right and the lower left block of the Half x Half blocks of two rows, Half apart, of a matrix.
 template <int N, int Half, class V, int... Lane>
