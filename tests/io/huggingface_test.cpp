@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <deepseek/io/config.hpp>
 #include <deepseek/io/huggingface.hpp>
 #include <deepseek/model/presets.hpp>
 

@@ -3,168 +3,22 @@
 #define DEEPSEEK_IO_CHECKPOINT_HPP
 
 #include <deepseek/core/error.hpp>
-#include <deepseek/core/visit.hpp>
 #include <deepseek/io/config.hpp>
 #include <deepseek/io/directory.hpp>
-#include <deepseek/io/dtype.hpp>
 #include <deepseek/io/file.hpp>
 #include <deepseek/io/huggingface.hpp>
-#include <deepseek/io/model_tensors.hpp>
-#include <deepseek/io/safetensors.hpp>
+#include <deepseek/io/save.hpp>
+#include <deepseek/io/tensor_loader.hpp>
 #include <deepseek/io/tensor_source.hpp>
 #include <deepseek/io/training_state.hpp>
 #include <deepseek/model/weights.hpp>
 
-#include <cstdint>
 #include <filesystem>
-#include <iterator>
-#include <optional>
-#include <string>
-#include <string_view>
-#include <utility>
-#include <vector>
 
-// A checkpoint is a Hugging Face model directory:
-//
-//   config.json             what the model is
-//   model.safetensors       weights, router biases included; tensor names of Hugging Face, MTP modules behind the last
-//                           layer. Reading also accepts several files with model.safetensors.index.json
-//   tokenizer.json          copied, where there is one
-//
-// and, where a training run is to go on from it:
-//
-//   optimizer.safetensors   AdamW's moments of every weight, as <name>.m and <name>.v
-//   trainer.json            counters, seed, the run's flags
-//
-// Other engines read the former three and do not mind the others.
+// Reading checkpoints. save.hpp says what they are and writes them; a program that only writes compiles faster with
+// it alone.
 
 namespace deepseek::inline DEEPSEEK_ABI::io {
-
-namespace detail {
-
-// Files that belong to a checkpoint, so that replacing it may delete them.
-inline bool is_checkpoint_file(std::string_view name) {
-    for (auto const* own : {"config.json", "model.safetensors", "model.safetensors.index.json",
-                            "tokenizer.json", "optimizer.safetensors", "trainer.json"}) {
-        if (name == own) {
-            return true;
-        }
-    }
-    return name.starts_with("model-") && name.ends_with(".safetensors");  // shards
-}
-
-inline std::string torch_dtype(DType type) {
-    return type == DType::f64 ? "float64" : type == DType::bf16 ? "bfloat16" : "float32";
-}
-
-}  // namespace detail
-
-/// What a checkpoint says beside its weights.
-struct SaveOptions {
-    std::optional<DType> dtype{};  ///< of the weights in the file: F64, F32, BF16; default: as they are
-    std::filesystem::path
-        tokenizer{};  ///< a tokenizer.json to copy; default: that of the checkpoint replaced, if any
-    std::optional<index_t> bos_token{};  ///< for config.json
-    std::optional<index_t> eos_token{};  ///< for config.json
-};
-
-/// Writes a checkpoint file by file, then puts it in place as a whole; see BasicAtomicDirectory for what that promises.
-///
-/// Errors:    FileError naming file and cause, the disk being full included: the old checkpoint is then untouched
-template <class Calls = detail::DirectoryCalls>
-class BasicCheckpointWriter {
-public:
-    explicit BasicCheckpointWriter(std::filesystem::path const& directory)
-        : directory_(directory, detail::is_checkpoint_file) {}
-
-    /// model.safetensors, config.json and tokenizer.json.
-    template <class M, class T, class B>
-    void model(B& be, viewed_params<M, T const> const& weights, SaveOptions const& options = {}) {
-        auto config = config_of<M>();
-        config.torch_dtype = detail::torch_dtype(options.dtype.value_or(dtype_of<T>));
-        config.bos_token_id = options.bos_token;
-        if (options.eos_token) {
-            config.eos_token_ids = {*options.eos_token};
-        }
-        tensors("model.safetensors", output_tensors<M, T>(be, weights, options.dtype));
-        text("config.json", format_config(config));
-        auto const before = directory_.target() / "tokenizer.json";
-        if (!options.tokenizer.empty()) {
-            text("tokenizer.json", read_file(options.tokenizer));
-        } else if (detail::exists(before)) {
-            text("tokenizer.json", read_file(before));
-        }
-    }
-
-    /// optimizer.safetensors and trainer.json.
-    template <class M, class T, class B>
-    void training(B& be, viewed_params<M, T const> const& first_moment,
-                  viewed_params<M, T const> const& second_moment, TrainingState const& state) {
-        auto moments = output_tensors<M, T>(be, first_moment, {}, ".m", Which::learned);
-        auto second = output_tensors<M, T>(be, second_moment, {}, ".v", Which::learned);
-        moments.insert(moments.end(), std::make_move_iterator(second.begin()),
-                       std::make_move_iterator(second.end()));
-        tensors("optimizer.safetensors", moments);
-        text("trainer.json", format_training_state(state));
-    }
-
-    /// Replaces the old checkpoint.
-    void commit() {
-        // The old one goes only if the new one is all there.
-        for (auto const& [file, bytes] : written_) {
-            auto const found = std::filesystem::file_size(file);
-            expects<FileError>(found == bytes, file.native(), ": ", bytes,
-                               " bytes were written, the file has ", found);
-        }
-        directory_.commit();
-    }
-
-private:
-    void tensors(std::string_view name, std::vector<OutputTensor> const& all) {
-        BasicAtomicFile<Calls> file(directory_.path() / name);
-        // Readers of the transformers library insist on the format.
-        written_.emplace_back(file.path(), write_safetensors_to(file, all, {{"format", "pt"}}));
-        file.commit();
-    }
-    void text(std::string_view name, std::string_view contents) {
-        BasicAtomicFile<Calls> file(directory_.path() / name);
-        file.write(contents);
-        file.commit();
-        written_.emplace_back(file.path(), contents.size());
-    }
-
-    BasicAtomicDirectory<Calls> directory_;
-    std::vector<std::pair<std::filesystem::path, std::uintmax_t>> written_;  // with their sizes
-};
-
-using CheckpointWriter = BasicCheckpointWriter<>;
-
-/// Writes weights as a Hugging Face model directory, replacing a checkpoint of that name as a whole.
-///
-/// Errors:    see BasicCheckpointWriter
-template <class M, class T, class B>
-void save_model(B& be, std::filesystem::path const& directory, Weights<M, T, B> const& weights,
-                SaveOptions const& options = {}) {
-    CheckpointWriter writer(directory);
-    writer.model<M, T>(be, weights.view(), options);
-    writer.commit();
-}
-
-/// Writes weights and all that a training run needs to go on, replacing a checkpoint of that name as a whole.
-///
-/// Errors:    see BasicCheckpointWriter; Error if options ask for another element type: the run would not go on bit for
-///            bit
-template <class M, class T, class B>
-void save_checkpoint(B& be, std::filesystem::path const& directory, Weights<M, T, B> const& weights,
-                     Weights<M, T, B> const& first_moment, Weights<M, T, B> const& second_moment,
-                     TrainingState const& state, SaveOptions const& options = {}) {
-    expects(!options.dtype || *options.dtype == dtype_of<T>,
-            "save_checkpoint: weights must be saved as they are, in ", name(dtype_of<T>));
-    CheckpointWriter writer(directory);
-    writer.model<M, T>(be, weights.view(), options);
-    writer.training<M, T>(be, first_moment.view(), second_moment.view(), state);
-    writer.commit();
-}
 
 namespace detail {
 // A checkpoint directory's config.json must describe M. A bare file of tensors has none.

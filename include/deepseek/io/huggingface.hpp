@@ -6,7 +6,9 @@
 #include <deepseek/core/index.hpp>
 #include <deepseek/core/rope.hpp>
 #include <deepseek/core/routing.hpp>
-#include <deepseek/io/config.hpp>
+#include <deepseek/io/config_writer.hpp>
+#include <deepseek/io/json_writer.hpp>
+#include <deepseek/io/messages.hpp>
 #include <deepseek/layers/mla.hpp>
 #include <deepseek/layers/moe.hpp>
 #include <deepseek/layers/swiglu.hpp>

@@ -4,6 +4,8 @@
 
 #include <deepseek/core/error.hpp>
 #include <deepseek/core/index.hpp>
+#include <deepseek/io/json_writer.hpp>
+#include <deepseek/io/messages.hpp>
 
 #include <nlohmann/json.hpp>
 
@@ -24,20 +26,6 @@
 namespace deepseek::inline DEEPSEEK_ABI::io {
 
 namespace detail {
-
-// A name from a file in quotes, fit for a message: strangers' files may carry escape sequences and megabytes.
-inline std::string in_quotes(std::string_view name, std::size_t longest = 120) {
-    bool const cut = name.size() > longest;
-    while (cut && longest > 0 && (static_cast<unsigned char>(name[longest]) & 0xC0U) == 0x80U) {
-        --longest;  // not inside a character
-    }
-    std::string text = "'";
-    for (char const letter : name.substr(0, longest)) {
-        auto const code = static_cast<unsigned char>(letter);
-        text += code < 0x20 || code == 0x7F ? '?' : letter;
-    }
-    return text + (cut ? "…'" : "'");
-}
 
 // What nlohmann says of an error, without its own prefix. It may quote the file, which need not be text.
 inline std::string json_complaint(std::exception const& error) {
@@ -149,23 +137,6 @@ inline nlohmann::json parse_json(std::string_view text, std::string_view where) 
 }
 
 namespace detail {
-
-// One key of an object with a fixed set of them.
-struct JsonField {
-    std::string_view key;
-    std::optional<index_t> null{};  // what null means, where it means something
-    bool essential = false;         // the object makes no sense without it
-};
-
-// "title:" and the first of the problems, one a line.
-inline std::string listed(std::string_view title, std::vector<std::string> const& problems) {
-    constexpr std::size_t most = 25;
-    auto text = message(title, ":");
-    for (std::size_t i = 0; i < std::min(most, problems.size()); ++i) {
-        text += "\n  " + problems[i];
-    }
-    return problems.size() > most ? text + message("\n  and ", problems.size() - most, " more") : text;
-}
 
 // Reads typed members of objects and remembers every problem instead of stopping at the first.
 class JsonReader {

@@ -7,16 +7,11 @@
 #include <deepseek/core/index.hpp>
 #include <deepseek/core/visit.hpp>
 #include <deepseek/io/dtype.hpp>
-#include <deepseek/io/json.hpp>
-#include <deepseek/io/safetensors.hpp>
-#include <deepseek/io/tensor_source.hpp>
+#include <deepseek/io/safetensors_writer.hpp>
 
 #include <algorithm>
-#include <charconv>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <optional>
 #include <span>
 #include <string>
@@ -110,65 +105,6 @@ void produce(B& be, ModelTensor<std::byte const> const& tensor, DType type, Byte
     });
 }
 
-// Copies elements of a file to the backend, converting where the types differ.
-template <class T, class B>
-void consume(B& be, FileTensor const& from, ModelTensor<std::byte> const& tensor) {
-    if (from.dtype == tensor.dtype) {
-        be.copy_from_host(tensor.data, from.bytes.data(), static_cast<index_t>(from.bytes.size()));
-        return;
-    }
-    with_element<T>(tensor.dtype, [&]<class E>(E*) {
-        constexpr auto chunk = kStagingBytes / static_cast<index_t>(sizeof(E));
-        auto const width = static_cast<std::size_t>(bits(from.dtype) / 8);
-        std::vector<E> values(static_cast<std::size_t>(std::min(chunk, tensor.size())));
-        for (index_t begin = 0; begin < tensor.size(); begin += chunk) {
-            std::span const part(values.data(),
-                                 static_cast<std::size_t>(std::min(chunk, tensor.size() - begin)));
-            decode<E>(from.dtype,
-                      from.bytes.subspan(static_cast<std::size_t>(begin) * width, part.size() * width), part);
-            be.copy_from_host(tensor.data + begin * static_cast<index_t>(sizeof(E)), part.data(),
-                              static_cast<index_t>(part.size_bytes()));
-        }
-    });
-}
-
-// The number in "model.layers.<number>.…"; -1 for other names.
-inline index_t layer_of(std::string_view name) {
-    constexpr std::string_view prefix = "model.layers.";
-    index_t layer = -1;
-    if (name.starts_with(prefix)) {
-        name.remove_prefix(prefix.size());
-        auto const end = std::from_chars(name.data(), name.data() + name.size(), layer);
-        layer = end.ec == std::errc() && end.ptr != name.data() + name.size() && *end.ptr == '.' ? layer : -1;
-    }
-    return layer;
-}
-
-// What of a model decides which tensors files may hold besides its own.
-struct ModelLayout {
-    index_t layers = std::numeric_limits<index_t>::max();  // MTP modules begin behind these
-    index_t mtp_depth = 0;
-    bool tied_head = false;
-
-    // Whether a tensor belongs to an MTP module, which files keep behind the last layer.
-    bool is_mtp(std::string_view name) const { return layer_of(name) >= layers; }
-
-    // Tensors that published files hold and the model does not need: tables that follow from the configuration, MTP
-    // modules it does not have, the copies of embedding and head that come with MTP modules, a head beside a tied
-    // embedding.
-    bool dispensable(std::string_view name) const {
-        bool const copy =
-            name.ends_with(".embed_tokens.weight") || name.ends_with(".shared_head.head.weight");
-        return name.ends_with(".rotary_emb.inv_freq") || (tied_head && name == "lm_head.weight") ||
-               (is_mtp(name) && (copy || layer_of(name) - layers >= mtp_depth));
-    }
-};
-
-template <class M>
-constexpr ModelLayout layout_of() {
-    return {.layers = M::layers, .mtp_depth = M::mtp_depth, .tied_head = M::options.tied_head};
-}
-
 }  // namespace detail
 
 /// The tensors of a set of views as files hold them, for write_safetensors. Nothing is copied before it is written;
@@ -193,145 +129,6 @@ std::vector<OutputTensor> output_tensors(B& be, viewed_params<M, T const> const&
     }
     return tensors;
 }
-
-/// What loading found besides success.
-struct LoadReport {
-    index_t tensors = 0;  ///< read from files
-    std::vector<std::string>
-        ignored;  ///< in the files, and no model needs them or this one has no place for them
-    std::vector<std::string> missing_mtp;  ///< of MTP modules the files lack altogether; left as they were
-    bool rounded = false;                  ///< some files hold wider elements than the model
-};
-
-/// Loads sets of views from files in two steps: `add` compares, `run` copies. Nothing is written before everything
-/// was found to fit.
-template <class B>
-class TensorLoader {
-public:
-    explicit TensorLoader(B& backend) : backend_(&backend) {}
-
-    /// Compares a set with a source: every tensor must be there under its name plus `suffix`, in its shape, as F64, F32,
-    /// F16 or BF16; router biases must be finite.
-    template <class M, class T>
-    void add(TensorSource const& source, viewed_params<M, T> const& set, std::string_view suffix = "",
-             Which which = Which::all) {
-        add(source, detail::model_tensors<M, T>(set, suffix, which), {}, detail::consume<T, B>);
-    }
-
-    /// As `add`, but an MTP module may be absent as a whole: its tensors are then left as they are and reported.
-    template <class M, class T>
-    void add_but_for_mtp(TensorSource const& source, viewed_params<M, T> const& set) {
-        add(source, detail::model_tensors<M, T>(set, "", Which::all), detail::layout_of<M>(),
-            detail::consume<T, B>);
-    }
-
-    /// Complains of tensors that no set took; those that M does not need are only reported.
-    template <class M>
-    void expect_no_others(TensorSource const& source) {
-        std::sort(used_.begin(), used_.end());
-        for (auto const& entry : source.entries()) {
-            if (std::binary_search(used_.begin(), used_.end(), entry.tensor)) {
-                continue;
-            }
-            if (detail::layout_of<M>().dispensable(entry.tensor->name)) {
-                report_.ignored.push_back(entry.tensor->name);
-            } else {
-                problems_.push_back(message(detail::in_quotes(entry.tensor->name), ": ",
-                                            name(entry.tensor->dtype), " ", to_string(entry.tensor->shape),
-                                            ": not a tensor of this model"));
-            }
-        }
-    }
-
-    /// Copies everything that was added. The sources must still be open.
-    ///
-    /// Errors:    FormatError beginning with `where` and listing all problems; nothing is written then
-    LoadReport run(std::string_view where) {
-        if (!problems_.empty()) {
-            throw FormatError(detail::listed(message(where, ": does not fit the model, ", problems_.size(),
-                                                     problems_.size() == 1 ? " problem" : " problems"),
-                                             problems_));
-        }
-        for (auto const& job : jobs_) {
-            job.copy(*backend_, *job.from, job.to);
-        }
-        report_.tensors = static_cast<index_t>(jobs_.size());
-        return std::move(report_);
-    }
-
-private:
-    using Copy = void (*)(B&, FileTensor const&, detail::ModelTensor<std::byte> const&);
-    struct Job {
-        FileTensor const* from;
-        detail::ModelTensor<std::byte> to;
-        Copy copy;
-    };
-
-    void add(TensorSource const& source, std::vector<detail::ModelTensor<std::byte>> tensors,
-             detail::ModelLayout const& layout, Copy copy) {
-        std::vector<index_t> present;      // MTP modules of which the source has something
-        std::vector<std::string> missing;  // tensors of MTP modules
-        for (auto& tensor : tensors) {
-            bool const mtp = layout.is_mtp(tensor.name);
-            auto const* const from = source.find(tensor.name);
-            if (from == nullptr && mtp) {
-                missing.push_back(std::move(tensor.name));
-            } else if (from == nullptr) {
-                problems_.push_back(message(detail::in_quotes(tensor.name), ": missing, expected ",
-                                            to_string(tensor.shape())));
-            } else {
-                if (mtp) {
-                    present.push_back(detail::layer_of(tensor.name));
-                }
-                used_.push_back(from);
-                if (fits(*from, tensor) && (!tensor.state || finite(*from))) {
-                    report_.rounded = report_.rounded || bits(from->dtype) > bits(tensor.dtype);
-                    jobs_.push_back({from, std::move(tensor), copy});
-                }
-            }
-        }
-        for (auto& absent : missing) {
-            if (std::find(present.begin(), present.end(), detail::layer_of(absent)) != present.end()) {
-                problems_.push_back(message(detail::in_quotes(absent),
-                                            ": missing, though other tensors of this MTP module are there"));
-            } else {
-                report_.missing_mtp.push_back(std::move(absent));
-            }
-        }
-    }
-
-    bool fits(FileTensor const& from, detail::ModelTensor<std::byte> const& tensor) {
-        bool const column = tensor.cols == 1 && from.shape == std::vector<index_t>{tensor.rows, 1};
-        bool const shape = from.shape == tensor.shape() || column;
-        if (!shape) {
-            problems_.push_back(message(detail::in_quotes(from.name), ": expected shape ",
-                                        to_string(tensor.shape()), ", found ", to_string(from.shape)));
-        }
-        if (!decodable(from.dtype)) {
-            problems_.push_back(message(detail::in_quotes(from.name),
-                                        ": expected F64, F32, F16 or BF16, found ", name(from.dtype)));
-        }
-        return shape && decodable(from.dtype);
-    }
-
-    bool finite(FileTensor const& tensor) {
-        std::vector<double> values(static_cast<std::size_t>(tensor.size()));
-        decode<double>(tensor.dtype, tensor.bytes, values);
-        auto const bad =
-            std::find_if_not(values.begin(), values.end(), [](double value) { return std::isfinite(value); });
-        if (bad != values.end()) {
-            problems_.push_back(message(detail::in_quotes(tensor.name), ": element ", bad - values.begin(),
-                                        " is ", *bad, ", expected a finite number"));
-        }
-        return bad == values.end();
-    }
-
-    B* backend_;
-    std::vector<Job> jobs_;
-    std::vector<FileTensor const*> used_;
-    std::vector<std::string> problems_;
-    LoadReport report_;
-};
 
 }  // namespace deepseek::inline DEEPSEEK_ABI::io
 

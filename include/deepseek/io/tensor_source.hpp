@@ -6,6 +6,7 @@
 #include <deepseek/io/directory.hpp>
 #include <deepseek/io/file.hpp>
 #include <deepseek/io/json.hpp>
+#include <deepseek/io/messages.hpp>
 #include <deepseek/io/safetensors.hpp>
 
 #include <algorithm>
