@@ -57,8 +57,10 @@ inline void read_json(std::string_view text, std::string_view where, JsonEvents&
     expects<FormatError>(text.find('\0') == text.npos, where, ": holds a NUL byte, so it is not JSON");
     expects<FormatError>(!text.starts_with("\xEF\xBB\xBF"), where, ": begins with a byte order mark");
     // json::sax_parse would do, but it also compiles the readers of four binary formats, for longer than all of this.
-    auto input = nlohmann::detail::input_adapter(text.data(), text.data() + text.size());
-    nlohmann::detail::parser<nlohmann::json, decltype(input)>(std::move(input)).sax_parse(&events);
+    auto const input = [text] {
+        return nlohmann::detail::input_adapter(text.data(), text.data() + text.size());
+    };
+    nlohmann::detail::parser<nlohmann::json, decltype(input())>(input()).sax_parse(&events);
 }
 
 // Builds the value of a JSON text.

@@ -19,12 +19,14 @@ namespace deepseek::inline DEEPSEEK_ABI::ops {
 /// Shapes:    y [rows, Out]; x [rows, In]; w [Experts * Out, In]; offsets [Experts + 1], last = rows
 /// Errors:    ShapeError if x and y differ in rows
 template <class B, class T, class X, class W, index_t Stack, index_t In, index_t Out>
-void grouped_matmul_nt(B& be, Rows<T, Out> y, Rows<X, In> x, Matrix<W, Stack, In> w, std::int32_t const* offsets) {
+void grouped_matmul_nt(B& be, Rows<T, Out> y, Rows<X, In> x, Matrix<W, Stack, In> w,
+                       std::int32_t const* offsets) {
     static_assert(Stack % Out == 0, "grouped_matmul_nt: w is not a stack of [Out, In]");
     expects<ShapeError>(y.rows == x.rows, "grouped_matmul_nt: y has ", y.rows, " rows, x has ", x.rows);
     if (y.rows > 0) {
         grouped_matmul_nt_impl(be, y.strided(), Strided<T const>(x.strided()),
-                               Strided<std::remove_const_t<W> const>(w.strided()), offsets, Stack / Out, false);
+                               Strided<std::remove_const_t<W> const>(w.strided()), offsets, Stack / Out,
+                               false);
     }
 }
 
@@ -33,8 +35,8 @@ void grouped_matmul_nt(B& be, Rows<T, Out> y, Rows<X, In> x, Matrix<W, Stack, In
 /// Shapes:    dx [rows, In]; dy [rows, Out]; w [Experts * Out, In]; offsets [Experts + 1]
 /// Errors:    ShapeError if dx and dy differ in rows
 template <class B, class T, class X, class W, index_t Stack, index_t In, index_t Out>
-void grouped_matmul_nn(B& be, Rows<T, In> dx, Rows<X, Out> dy, Matrix<W, Stack, In> w, std::int32_t const* offsets,
-                       Write write = Write::overwrite) {
+void grouped_matmul_nn(B& be, Rows<T, In> dx, Rows<X, Out> dy, Matrix<W, Stack, In> w,
+                       std::int32_t const* offsets, Write write = Write::overwrite) {
     static_assert(Stack % Out == 0, "grouped_matmul_nn: w is not a stack of [Out, In]");
     expects<ShapeError>(dx.rows == dy.rows, "grouped_matmul_nn: dx has ", dx.rows, " rows, dy has ", dy.rows);
     if (dx.rows > 0) {
@@ -49,12 +51,13 @@ void grouped_matmul_nn(B& be, Rows<T, In> dx, Rows<X, Out> dy, Matrix<W, Stack, 
 /// Shapes:    dw [Experts * Out, In]; dy [rows, Out]; x [rows, In]; offsets [Experts + 1]
 /// Errors:    ShapeError if dy and x differ in rows
 template <class B, class T, class Y, class X, index_t Stack, index_t In, index_t Out>
-void grouped_matmul_tn(B& be, Matrix<T, Stack, In> dw, Rows<Y, Out> dy, Rows<X, In> x, std::int32_t const* offsets) {
+void grouped_matmul_tn(B& be, Matrix<T, Stack, In> dw, Rows<Y, Out> dy, Rows<X, In> x,
+                       std::int32_t const* offsets) {
     static_assert(Stack % Out == 0, "grouped_matmul_tn: dw is not a stack of [Out, In]");
     expects<ShapeError>(dy.rows == x.rows, "grouped_matmul_tn: dy has ", dy.rows, " rows, x has ", x.rows);
     if (x.rows > 0) {
-        grouped_matmul_tn_impl(be, dw.strided(), Strided<T const>(dy.strided()), Strided<T const>(x.strided()),
-                               offsets, Stack / Out, true);
+        grouped_matmul_tn_impl(be, dw.strided(), Strided<T const>(dy.strided()),
+                               Strided<T const>(x.strided()), offsets, Stack / Out, true);
     }
 }
 

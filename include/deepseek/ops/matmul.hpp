@@ -52,8 +52,8 @@ void matmul_tn(B& be, Matrix<T, Out, In> dw, Rows<Y, Out> dy, Rows<X, In> x) {
                   "matmul_tn: dw, dy and x differ in type");
     expects<ShapeError>(dy.rows == x.rows, "matmul_tn: dy has ", dy.rows, " rows, x has ", x.rows);
     if (x.rows > 0) {
-        matmul_impl(be, dw.strided(), Strided<T const>(dy.strided()), true, Strided<T const>(x.strided()), false,
-                    true);
+        matmul_impl(be, dw.strided(), Strided<T const>(dy.strided()), true, Strided<T const>(x.strided()),
+                    false, true);
     }
 }
 
