@@ -106,8 +106,8 @@ TEST_CASE("Session: score visits every token with the logits of the next") {
     session.score(tokens, [&](ds::index_t i, std::span<float const> logits) {
         CHECK(i == visited++);
         if (i % 90 == 89) {
-            auto const expected =
-                last_logits(cpu, weights, {tokens.begin(), tokens.begin() + static_cast<std::ptrdiff_t>(i) + 1});
+            auto const expected = last_logits(
+                cpu, weights, {tokens.begin(), tokens.begin() + static_cast<std::ptrdiff_t>(i) + 1});
             for (std::size_t v = 0; v < logits.size(); ++v) {
                 CHECK(std::abs(logits[v] - expected[v]) < 2e-4F);
             }
@@ -142,7 +142,8 @@ TEST_CASE("Session: what does not fit is refused and changes nothing") {
     CHECK_THROWS_WITH_AS(session.prefill(tokens), "Session: 6 tokens do not fit behind 0 of 5", ds::Error);
     CHECK_THROWS_AS(session.prefill({}), ds::Error);
     ds::Token const outside[] = {1, 50};
-    CHECK_THROWS_WITH_AS(session.prefill(outside), "Session: token 50 is outside the vocabulary of 50", ds::Error);
+    CHECK_THROWS_WITH_AS(session.prefill(outside), "Session: token 50 is outside the vocabulary of 50",
+                         ds::Error);
     CHECK(session.position() == 0);
     session.prefill(std::span(tokens).first(5));
     CHECK(session.full());

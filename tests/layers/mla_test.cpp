@@ -76,7 +76,8 @@ void check_extend(ds::index_t first) {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("MLA: gradients agree with finite differences", L, Compressed, Direct, Uneven, Biased, Yarn) {
+TEST_CASE_TEMPLATE("MLA: gradients agree with finite differences", L, Compressed, Direct, Uneven, Biased,
+                   Yarn) {
     ds::Cpu cpu{{.threads = 2}};
     auto const report = ds::testing::check_layer<L>(cpu, {.pass = {.sequences = 2, .length = 9}});
     CAPTURE(report.tensor);
@@ -87,12 +88,15 @@ TEST_CASE_TEMPLATE("MLA: gradients agree with finite differences", L, Compressed
 TEST_CASE("MLA: gradients agree with finite differences under attention dropout") {
     ds::Cpu cpu{{.threads = 2}};
     auto const report = ds::testing::check_layer<Compressed>(
-        cpu, {.pass = {.sequences = 2, .length = 9, .attention_dropout = 0.3F, .random = ds::RandomKey{ds::Seed{7}}}});
+        cpu,
+        {.pass = {
+             .sequences = 2, .length = 9, .attention_dropout = 0.3F, .random = ds::RandomKey{ds::Seed{7}}}});
     CAPTURE(report.tensor);
     CHECK(report.error < 1e-7);
 }
 
-TEST_CASE_TEMPLATE("MLA: decode agrees with forward at every position", L, Compressed, Direct, Uneven, Biased, Yarn) {
+TEST_CASE_TEMPLATE("MLA: decode agrees with forward at every position", L, Compressed, Direct, Uneven, Biased,
+                   Yarn) {
     check_extend<L>(1);   // absorbed form from the first token on
     check_extend<L>(23);  // a prompt in the expanded form, then absorbed
 }

@@ -10,7 +10,8 @@ namespace ds = deepseek;
 namespace {
 
 constexpr ds::Routing kGrouped{.groups = 4, .groups_kept = 2, .scale = 2.5F};
-constexpr ds::Routing kSoftmax{.scoring = ds::Scoring::softmax, .normalize = false, .scale = 1.5F, .bias = false};
+constexpr ds::Routing kSoftmax{
+    .scoring = ds::Scoring::softmax, .normalize = false, .scale = 1.5F, .bias = false};
 constexpr ds::Routing kSoftmaxNormalised{.scoring = ds::Scoring::softmax, .bias = false};
 constexpr ds::Routing kUnscaled{.normalize = false};
 

@@ -14,8 +14,8 @@ namespace {
 
 using Attention = ds::MLA<8, 2, 4, 3, 2, 4, 4>;
 using Feed = ds::MoE<4, 2, 3, 5, ds::Routing{.scale = 1.5F}>;
-using Untied = ds::Model<ds::Vocabulary<11>, ds::Blocks<1, Attention, ds::SwiGLU<6>>, ds::Blocks<2, Attention, Feed>,
-                         ds::MTP<2>>;
+using Untied = ds::Model<ds::Vocabulary<11>, ds::Blocks<1, Attention, ds::SwiGLU<6>>,
+                         ds::Blocks<2, Attention, Feed>, ds::MTP<2>>;
 using Tied = ds::Model<ds::Vocabulary<11>, ds::Blocks<2, Attention, Feed>, ds::MTP<1>,
                        ds::Options<ds::ModelOptions{.tied_head = true}>>;
 using Plain = ds::Model<ds::Vocabulary<11>, ds::Blocks<1, Attention, ds::SwiGLU<6>>>;
@@ -76,8 +76,8 @@ struct Fixture {
 TEST_CASE_TEMPLATE("Model: every gradient agrees with finite differences", M, Untied, Tied, Plain) {
     Fixture<M> fixture;
     fixture.backward();
-    auto const report =
-        ds::testing::compare_gradients<M>(fixture.weights.params(), fixture.gradients.params(), [&] { return fixture.loss(); });
+    auto const report = ds::testing::compare_gradients<M>(
+        fixture.weights.params(), fixture.gradients.params(), [&] { return fixture.loss(); });
     CAPTURE(report.tensor);
     CAPTURE(report.entry);
     CAPTURE(report.given);
@@ -90,8 +90,8 @@ TEST_CASE("Model: every gradient agrees with finite differences under dropout") 
     fixture.pass.random = ds::RandomKey{ds::Seed{2}};
     fixture.pass.embedding_dropout = fixture.pass.attention_dropout = fixture.pass.residual_dropout = 0.25F;
     fixture.backward();
-    auto const report = ds::testing::compare_gradients<Untied>(fixture.weights.params(), fixture.gradients.params(),
-                                                               [&] { return fixture.loss(); });
+    auto const report = ds::testing::compare_gradients<Untied>(
+        fixture.weights.params(), fixture.gradients.params(), [&] { return fixture.loss(); });
     CAPTURE(report.tensor);
     CHECK(report.error < 1e-7);
 }
@@ -144,6 +144,7 @@ TEST_CASE("Model: a batch that does not fit the pass is refused") {
                     ds::ShapeError);
     fixture.pass.length = 2;  // not longer than the MTP depth
     fixture.batch.length = 2;
-    CHECK_THROWS_AS(Untied::forward<double>(fixture.cpu, fixture.pass, fixture.weights.view(), fixture.batch, arena),
-                    ds::ShapeError);
+    CHECK_THROWS_AS(
+        Untied::forward<double>(fixture.cpu, fixture.pass, fixture.weights.view(), fixture.batch, arena),
+        ds::ShapeError);
 }

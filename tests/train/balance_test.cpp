@@ -21,10 +21,12 @@ double imbalance(float bias_speed) {
     ds::Cpu cpu{{.threads = 2}};
     ds::Weights<M, float, ds::Cpu> weights{cpu};
     ds::initialize(cpu, weights, ds::Seed{1});
-    ds::Trainer<M, float, ds::Cpu> trainer{cpu, weights,
-                                           {.schedule = {.decay = ds::Decay::constant, .peak = 3e-3, .total = 300},
-                                            .balance_alpha = 0,
-                                            .bias_speed = bias_speed}};
+    ds::Trainer<M, float, ds::Cpu> trainer{
+        cpu,
+        weights,
+        {.schedule = {.decay = ds::Decay::constant, .peak = 3e-3, .total = 300},
+         .balance_alpha = 0,
+         .bias_speed = bias_speed}};
     ds::RandomKey const key{ds::Seed{2}};
     std::uint64_t next = 0;
     constexpr std::size_t kTokens = 8 * 32;

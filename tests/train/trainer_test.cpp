@@ -77,7 +77,8 @@ TEST_CASE("Trainer: micro-batches add up to the step of the whole batch") {
     CHECK(a.losses.mtp[0] == doctest::Approx(b.losses.mtp[0]).epsilon(1e-6));
     CHECK(a.losses.balance == doctest::Approx(b.losses.balance).epsilon(1e-5));
     CHECK(a.norm == doctest::Approx(b.norm).epsilon(1e-5));
-    CHECK(one.expert_load() == two.expert_load());  // biases move once per step, by the counts of all micro-batches
+    CHECK(one.expert_load() ==
+          two.expert_load());  // biases move once per step, by the counts of all micro-batches
     CHECK(one.progress().tokens == 64);
     CHECK(two.progress().tokens == 64);
 }
@@ -103,7 +104,8 @@ TEST_CASE("Trainer: runs are the same bits for one, two and three threads, and f
 
 TEST_CASE("Trainer: weights, moments and counters are all that going on needs") {
     ds::Cpu cpu{{.threads = 2}};
-    ds::TrainOptions const options{.schedule = {.peak = 1e-3, .warmup = 2, .total = 12}, .attention_dropout = 0.1F};
+    ds::TrainOptions const options{.schedule = {.peak = 1e-3, .warmup = 2, .total = 12},
+                                   .attention_dropout = 0.1F};
     Windows const data(2, 16, 8);
     ds::Batch const batch = data.batch(2);
     Weights straight{cpu};

@@ -38,7 +38,9 @@ public:
     void deallocate(std::byte*, index_t bytes) noexcept { bytes_ -= bytes; }
 
     void copy_from_host(void*, void const*, index_t) {}
-    void copy_to_host(void* to, void const*, index_t bytes) { std::memset(to, 0, static_cast<std::size_t>(bytes)); }
+    void copy_to_host(void* to, void const*, index_t bytes) {
+        std::memset(to, 0, static_cast<std::size_t>(bytes));
+    }
     void copy(void*, void const*, index_t) {}
     void fill_zero(void*, index_t) {}
     void synchronize() {}
@@ -67,22 +69,29 @@ private:
 template <class C, class A, class W>
 void matmul_impl(Meter& meter, Strided<C> out, Strided<A> a, bool transpose_a, Strided<W>, bool, bool) {
     auto const depth = transpose_a ? a.rows : a.cols;
-    meter.count(2.0 * static_cast<double>(out.rows) * static_cast<double>(out.cols) * static_cast<double>(depth));
+    meter.count(2.0 * static_cast<double>(out.rows) * static_cast<double>(out.cols) *
+                static_cast<double>(depth));
 }
 
 template <class C, class A, class W>
-void grouped_matmul_nt_impl(Meter& meter, Strided<C> out, Strided<A> in, Strided<W>, std::int32_t const*, index_t, bool) {
-    meter.count(2.0 * static_cast<double>(out.rows) * static_cast<double>(out.cols) * static_cast<double>(in.cols));
+void grouped_matmul_nt_impl(Meter& meter, Strided<C> out, Strided<A> in, Strided<W>, std::int32_t const*,
+                            index_t, bool) {
+    meter.count(2.0 * static_cast<double>(out.rows) * static_cast<double>(out.cols) *
+                static_cast<double>(in.cols));
 }
 
 template <class C, class A, class W>
-void grouped_matmul_nn_impl(Meter& meter, Strided<C> out, Strided<A> in, Strided<W>, std::int32_t const*, index_t, bool) {
-    meter.count(2.0 * static_cast<double>(out.rows) * static_cast<double>(out.cols) * static_cast<double>(in.cols));
+void grouped_matmul_nn_impl(Meter& meter, Strided<C> out, Strided<A> in, Strided<W>, std::int32_t const*,
+                            index_t, bool) {
+    meter.count(2.0 * static_cast<double>(out.rows) * static_cast<double>(out.cols) *
+                static_cast<double>(in.cols));
 }
 
 template <class C, class A, class X>
-void grouped_matmul_tn_impl(Meter& meter, Strided<C>, Strided<A> a, Strided<X> b, std::int32_t const*, index_t, bool) {
-    meter.count(2.0 * static_cast<double>(a.rows) * static_cast<double>(a.cols) * static_cast<double>(b.cols));
+void grouped_matmul_tn_impl(Meter& meter, Strided<C>, Strided<A> a, Strided<X> b, std::int32_t const*,
+                            index_t, bool) {
+    meter.count(2.0 * static_cast<double>(a.rows) * static_cast<double>(a.cols) *
+                static_cast<double>(b.cols));
 }
 
 namespace detail {
@@ -97,16 +106,17 @@ inline double visible_pairs(AttentionShape const& shape) {
 }  // namespace detail
 
 template <class T, class L>
-void attention_impl(Meter& meter, Strided<T>, Strided<L>, Strided<T const>, Strided<T const>, Strided<T const>,
-                    AttentionShape const& shape) {
+void attention_impl(Meter& meter, Strided<T>, Strided<L>, Strided<T const>, Strided<T const>,
+                    Strided<T const>, AttentionShape const& shape) {
     meter.count(2.0 * detail::visible_pairs(shape) * static_cast<double>(shape.key_width() + shape.value));
 }
 
 template <class T, class L>
-void attention_backward_impl(Meter& meter, Strided<T>, Strided<T>, Strided<T>, Strided<T const>, Strided<T const>,
-                             Strided<L const>, Strided<T const>, Strided<T const>, Strided<T const>,
-                             AttentionShape const& shape) {
-    meter.count(2.0 * detail::visible_pairs(shape) * static_cast<double>(3 * shape.key_width() + 2 * shape.value));
+void attention_backward_impl(Meter& meter, Strided<T>, Strided<T>, Strided<T>, Strided<T const>,
+                             Strided<T const>, Strided<L const>, Strided<T const>, Strided<T const>,
+                             Strided<T const>, AttentionShape const& shape) {
+    meter.count(2.0 * detail::visible_pairs(shape) *
+                static_cast<double>(3 * shape.key_width() + 2 * shape.value));
 }
 
 static_assert(Backend<Meter>);

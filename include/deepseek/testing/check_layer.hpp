@@ -63,7 +63,8 @@ GradientReport check_layer(B& be, LayerCheck const& check = {}) {
     }
     kept_dy = dy;
     using In = Rows<double, L::width>;
-    In const x_rows{x.data(), rows}, y_rows{y.data(), rows}, dy_rows{dy.data(), rows}, dx_rows{dx.data(), rows};
+    In const x_rows{x.data(), rows}, y_rows{y.data(), rows}, dy_rows{dy.data(), rows},
+        dx_rows{dx.data(), rows};
 
     Arena<B> arena(be);
     double balance = 0;
@@ -100,9 +101,11 @@ GradientReport check_layer(B& be, LayerCheck const& check = {}) {
 
     auto const first_dx = dx;
     auto const first = gradient_memory;
-    L::visit([&]<class Tensor>(Info const&, Tensor& g) { std::fill(g.data, g.data + Tensor::size, kStart); }, gradients);
+    L::visit([&]<class Tensor>(Info const&, Tensor& g) { std::fill(g.data, g.data + Tensor::size, kStart); },
+             gradients);
     backward();
-    expects(dx == first_dx && gradient_memory == first, "check_layer: two equal backward passes differ in bits");
+    expects(dx == first_dx && gradient_memory == first,
+            "check_layer: two equal backward passes differ in bits");
     L::visit(
         [&]<class Tensor>(Info const&, Tensor& g) {
             for (index_t i = 0; i < Tensor::size; ++i) {

@@ -14,9 +14,9 @@ namespace deepseek::inline DEEPSEEK_ABI::testing {
 
 /// The worst disagreement between a gradient and finite differences.
 struct GradientReport {
-    double error = 0;    ///< |given - measured| over the largest measured entry of the tensor (at least 1e-6)
+    double error = 0;  ///< |given - measured| over the largest measured entry of the tensor (at least 1e-6)
     std::string tensor{};  ///< its name …
-    index_t entry = 0;   ///< … and the entry in it
+    index_t entry = 0;     ///< … and the entry in it
     double given = 0;
     double measured = 0;
 
@@ -51,8 +51,8 @@ double derivative(double& x, F const& f) {
 
 /// Compares `count` gradient entries with the derivatives of loss() by the values.
 template <class F>
-GradientReport compare_gradient(std::string const& name, double* values, double const* gradient, index_t count,
-                                F const& loss) {
+GradientReport compare_gradient(std::string const& name, double* values, double const* gradient,
+                                index_t count, F const& loss) {
     std::vector<double> measured(static_cast<std::size_t>(count));
     double largest = 1e-6;
     for (index_t i = 0; i < count; ++i) {
@@ -76,7 +76,8 @@ GradientReport compare_gradients(viewed_params<L, double>& params, viewed_params
     L::visit(
         [&]<class Tensor>(Info const& info, Tensor& value, Tensor& gradient) {
             if (info.role != Role::state) {
-                worst.include(compare_gradient(full_name(info), value.data, gradient.data, Tensor::size, loss));
+                worst.include(
+                    compare_gradient(full_name(info), value.data, gradient.data, Tensor::size, loss));
             }
         },
         params, gradients);
