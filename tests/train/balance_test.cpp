@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// labels: unit slow
 #include <deepseek/backend/cpu.hpp>
 #include <deepseek/model.hpp>
 
