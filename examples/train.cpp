@@ -84,8 +84,8 @@ ds::TrainOptions train_options(TrainSettings const& settings) {
     }
 }
 
-void train(TrainFlags& flags, TrainSettings& settings, std::string const& program) {
-    auto const resumed = checkpoint_to_resume(flags, settings);
+// Sets what the command line leaves open: from the run that is resumed, or from the model's recipe.
+void complete(TrainFlags& flags, TrainSettings const& settings, std::optional<fs::path> const& resumed) {
     if (resumed) {
         auto const file = *resumed / "trainer.json";
         flags.complete(ds::io::parse_training_state(ds::read_file(file), file.native()).options,
@@ -96,37 +96,36 @@ void train(TrainFlags& flags, TrainSettings& settings, std::string const& progra
     if (settings.model.empty()) {
         throw UsageError("--model is required; the models are " + model_names());
     }
-    if (settings.data.empty() && !settings.dry_run) {
-        throw UsageError("--data is required: the directory that prepare wrote");
-    }
-    bool known = false;
-    for_each_model([&](auto const& model) {
-        if (model.name == settings.model) {
-            known = true;
-            SavedFlags recipe;
-            for (auto const& [name, value] : model.recipe) {
-                if (!name.empty()) {
-                    recipe.emplace(name, value);
-                }
-            }
-            flags.complete(recipe, "the recipe of " + settings.model);
+    bool const known = with_model(settings.model, [&](auto const& model) {
+        SavedFlags recipe;
+        for (auto const& [name, value] : model.recipe) {
+            recipe.emplace(name, value);
         }
+        recipe.erase("");  // of the entries that a recipe does not need
+        flags.complete(recipe, ds::message("the recipe of ", settings.model));
     });
     if (!known) {
         throw UsageError("there is no model '" + settings.model + "'; the models are " + model_names());
     }
+    if (settings.data.empty() && !settings.dry_run) {
+        throw UsageError("--data is required: the directory that prepare wrote");
+    }
     if (settings.steps == 0 && settings.max_minutes == 0) {
         throw UsageError("--steps 0 means as many as fit into the time: give --max-minutes");
     }
+}
+
+void train(TrainFlags& flags, TrainSettings& settings, std::string const& program) {
+    auto const resumed = checkpoint_to_resume(flags, settings);
+    complete(flags, settings, resumed);
+    TrainRequest request{settings, train_options(settings), flags.saved_flags(), resumed, program};
     if (!settings.dry_run) {
         protect_output(settings, resumed);
-        settings.data =
-            fs::absolute(settings.data).lexically_normal().native();  // resuming may happen elsewhere
+        // Resuming may happen elsewhere.
+        request.settings.data = request.flags["data"] =
+            fs::absolute(settings.data).lexically_normal().native();
     }
-    auto saved = flags.saved_flags();
-    saved["data"] = settings.data;
-    TrainRequest const request{settings, train_options(settings), saved, resumed, program};
-    with_model(settings.model, [&]<class M>() {
+    with_model(settings.model, [&]<class M>(Known<M> const&) {
         if (settings.dry_run) {
             describe_run(request, facts_of<M>());
         } else {
