@@ -55,7 +55,9 @@ double imbalance(float bias_speed) {
 }  // namespace
 
 TEST_CASE("Balancing: the router's bias evens out expert load, which is far from even without it") {
-    auto const with = imbalance(1e-3F);
+    // 300 steps move a bias by at most 1.2: at the published speed of 0.001 a router that starts far off is still on
+    // its way (1.18 to 1.36 over five seeds, against 1.03 to 1.10 here).
+    auto const with = imbalance(4e-3F);
     auto const without = imbalance(0);
     MESSAGE("largest / mean expert load after 300 steps: ", with, " with the bias, ", without, " without");
     CHECK(with < 1.3);

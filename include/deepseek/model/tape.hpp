@@ -5,6 +5,7 @@
 #include <deepseek/core/dtype.hpp>
 #include <deepseek/core/index.hpp>
 #include <deepseek/core/pass.hpp>
+#include <deepseek/core/slot.hpp>
 #include <deepseek/core/view.hpp>
 
 #include <array>
@@ -22,8 +23,8 @@ struct model_tape {
     Pass pass;
     std::array<Token*, depth + 1> tokens{};   // [0]: the batch's; [k]: k further on, k rows fewer
     std::array<Token*, depth + 1> targets{};  // likewise
-    std::array<Rows<T, M::width>, M::layers + 1>
-        hidden{};  // the residual stream before every block and behind all
+    // The residual stream before every block and behind the last.
+    std::array<Rows<T, M::width>, M::layers + 1> hidden{};
     Rows<accumulate_t<T>, 1> inverse_rms{};
     Rows<T, M::width> output{};                              // normed: what the head sees
     typename M::Blocks::template Saved<Viewed<T>> blocks{};  // empty views where blocks are recomputed
