@@ -3,10 +3,10 @@
 #define DEEPSEEK_EXAMPLES_SUPPORT_MODEL_FACTS_HPP
 
 #include <deepseek/core/index.hpp>
-#include <deepseek/core/slot.hpp>
 #include <deepseek/core/visit.hpp>
 #include <deepseek/infer/session.hpp>
 #include <deepseek/model/flops.hpp>
+#include <deepseek/model/tape.hpp>
 
 namespace deepseek_examples {
 
@@ -28,10 +28,6 @@ struct ModelFacts {
 
 template <class M>
 ModelFacts facts_of() {
-    using Kept = deepseek::Sized<float>;  // a set of it is as large as its tensors' rows
-    constexpr auto stream = (M::layers + 2) * M::width * 4;
-    constexpr auto mtp = M::mtp_depth * sizeof(typename M::MtpModule::template Saved<Kept>);
-    constexpr auto blocks = sizeof(typename M::Blocks::template Saved<Kept>);
     return {.parameters = deepseek::param_count<M>,
             .active_parameters = deepseek::active_param_count<M>,
             .parameter_bytes = deepseek::param_bytes<M, float>,
@@ -41,8 +37,8 @@ ModelFacts facts_of() {
             .vocabulary = M::vocabulary,
             .context = M::options.context,
             .cache_bytes_per_token = deepseek::cache_bytes_per_token<M, float>,
-            .activation_bytes_per_token = stream + static_cast<deepseek::index_t>(mtp + blocks),
-            .stream_bytes_per_token = stream + static_cast<deepseek::index_t>(mtp),
+            .activation_bytes_per_token = deepseek::saved_bytes_per_token<M, float>,
+            .stream_bytes_per_token = deepseek::saved_bytes_per_token<M, float, true>,
             .train_flops_per_token = &deepseek::train_flops_per_token<M>};
 }
 

@@ -7,15 +7,18 @@
 #include <deepseek/core/pass.hpp>
 #include <deepseek/core/slot.hpp>
 #include <deepseek/core/view.hpp>
+#include <deepseek/core/visit.hpp>
 
 #include <array>
 #include <cstddef>
+#include <type_traits>
 #include <utility>
 
-namespace deepseek::inline DEEPSEEK_ABI::detail {
+namespace deepseek::inline DEEPSEEK_ABI {
 
-/// What one forward pass keeps for the backward pass: views into the arena it was given, valid as long as its
-/// scope.
+namespace detail {
+
+/// What one forward pass keeps for the backward pass: views into the arena it was given, valid as long as its scope.
 template <class M, class T>
 struct model_tape {
     static constexpr std::size_t depth = static_cast<std::size_t>(M::mtp_depth);
@@ -46,6 +49,33 @@ struct model_tape {
     }
 };
 
-}  // namespace deepseek::inline DEEPSEEK_ABI::detail
+// Bytes that a tape holds per row. A module of depth k has k rows per sequence less than this counts.
+template <class M, class T, bool Recompute>
+constexpr index_t tape_bytes() {
+    auto bytes = (M::layers + 2) * M::width * static_cast<index_t>(sizeof(T)) +
+                 static_cast<index_t>(sizeof(accumulate_t<T>)) +
+                 2 * (M::mtp_depth + 1) * static_cast<index_t>(sizeof(Token));
+    if constexpr (!Recompute) {
+        described_params<M> params{};
+        M::Blocks::each(
+            [&]<class Block>(std::type_identity<Block>, index_t, auto const&) {
+                bytes += static_cast<index_t>(sizeof(typename Block::template Saved<Sized<T>>));
+            },
+            params.blocks);
+    }
+    if constexpr (M::mtp_depth > 0) {
+        bytes += M::mtp_depth * static_cast<index_t>(sizeof(typename M::MtpModule::template Saved<Sized<T>>));
+    }
+    return bytes;
+}
+
+}  // namespace detail
+
+/// Bytes that training model M with activations of T keeps per token of a batch, from the forward pass to the backward
+/// pass. With `Recompute` (TrainOptions::recompute) blocks keep their input alone.
+template <class M, class T, bool Recompute = false>
+inline constexpr index_t saved_bytes_per_token = detail::tape_bytes<M, T, Recompute>();
+
+}  // namespace deepseek::inline DEEPSEEK_ABI
 
 #endif
