@@ -3,7 +3,7 @@
 #define DEEPSEEK_BENCHMARKS_COMPILE_TIME_PROGRAM_HPP
 
 #include <deepseek/backend/cpu.hpp>
-#include <deepseek/io/checkpoint.hpp>
+#include <deepseek/io/save.hpp>
 #include <deepseek/model.hpp>
 
 #include <array>

@@ -43,8 +43,8 @@ struct Run {
     template <class Calls = io::detail::DirectoryCalls>
     void save(fs::path const& directory) {
         io::BasicCheckpointWriter<Calls> writer(directory);
-        writer.template model<Small, T>(be, weights.view());
-        writer.template training<Small, T>(be, first.view(), second.view(), state);
+        writer.model(be, weights);
+        writer.training(be, first, second, state);
         writer.commit();
     }
     void load(fs::path const& directory) {

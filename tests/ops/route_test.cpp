@@ -105,7 +105,7 @@ TEST_CASE("update_bias: towards the mean load by one speed, not at the mean, and
     ds::Cpu cpu{{.threads = 1}};
     float bias[4] = {0.5F, 0, 0, 0};
     float load[4] = {6, 4, 2, 4};
-    ds::ops::update_bias(cpu, ds::Matrix<float, 4>{bias}, ds::Matrix<float, 4>{load}, 0.25F);
+    ds::ops::update_bias(cpu, bias, load, 4, 0.25F);
     CHECK(bias[0] == 0.25F);
     CHECK(bias[1] == 0);
     CHECK(bias[2] == 0.25F);

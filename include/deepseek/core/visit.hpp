@@ -143,6 +143,20 @@ void bind(viewed_params<L, T>& params, std::byte* base) {
         params, described);
 }
 
+/// Points two sets of views at the tensors in `base`: one to write and one to read only.
+template <class L, class T>
+void bind(viewed_params<L, T>& params, viewed_params<L, T const>& const_params, std::byte* base) {
+    described_params<L> described{};
+    L::visit(
+        [&]<class View, class Const, class Tensor>(Info const&, View& view, Const& const_view,
+                                                   Tensor const&) {
+            view.data = reinterpret_cast<typename View::element*>(base);
+            const_view = view;
+            base += detail::tensor_bytes<Tensor, T>();
+        },
+        params, const_params, described);
+}
+
 /// Guard for leaf layers: true if `visit` names every member of Params. An empty set has size one: do not
 /// ask.
 template <class L>

@@ -40,7 +40,7 @@ LoadReport load_model(B& be, std::filesystem::path const& path, Weights<M, T, B>
     detail::check_directory<M>(found);
     auto const source = TensorSource::open(found);
     TensorLoader<B> loader(be);
-    loader.template add_but_for_mtp<M, T>(source, weights.params());
+    loader.add_but_for_mtp(source, weights);
     loader.template expect_no_others<M>(source);
     return loader.run(source.path().native());
 }
@@ -62,10 +62,10 @@ TrainingState load_checkpoint(B& be, std::filesystem::path const& directory, Wei
     auto const model = TensorSource::open(found);
     auto const moments = TensorSource::open(found / "optimizer.safetensors");
     TensorLoader<B> loader(be);
-    loader.template add<M, T>(model, weights.params());
+    loader.add(model, weights);
     loader.template expect_no_others<M>(model);
-    loader.template add<M, T>(moments, first_moment.params(), ".m", Which::learned);
-    loader.template add<M, T>(moments, second_moment.params(), ".v", Which::learned);
+    loader.add(moments, first_moment, ".m", Which::learned);
+    loader.add(moments, second_moment, ".v", Which::learned);
     loader.template expect_no_others<M>(moments);
     loader.run(found.native());
     return state;

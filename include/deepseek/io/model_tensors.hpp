@@ -3,11 +3,13 @@
 #define DEEPSEEK_IO_MODEL_TENSORS_HPP
 
 #include <deepseek/core/dtype.hpp>
+#include <deepseek/core/each_tensor.hpp>
 #include <deepseek/core/error.hpp>
 #include <deepseek/core/index.hpp>
 #include <deepseek/core/visit.hpp>
 #include <deepseek/io/dtype.hpp>
 #include <deepseek/io/safetensors_writer.hpp>
+#include <deepseek/model/weights.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -16,7 +18,6 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -35,14 +36,13 @@ inline constexpr index_t kStagingBytes = index_t{1} << 20;
 
 // One tensor of a file as the model has it: what `visit` says, with the types erased, so that everything below is
 // compiled once and not once per model.
-template <class Byte>
 struct ModelTensor {
     std::string name;
     DType dtype;  // of the model's elements
     bool state;   // a router's bias
     index_t rows;
     index_t cols;
-    Byte* data;  // in the backend's memory
+    std::byte* data;  // in the backend's memory
 
     index_t size() const { return rows * cols; }
     // Shape in files: a vector where there is one column.
@@ -51,24 +51,22 @@ struct ModelTensor {
     }
 };
 
-template <class M, class T, class Byte = std::conditional_t<std::is_const_v<T>, std::byte const, std::byte>>
-std::vector<ModelTensor<Byte>> model_tensors(viewed_params<M, T> const& set, std::string_view suffix,
-                                             Which which) {
-    std::vector<ModelTensor<Byte>> tensors;
-    M::visit(
-        [&]<class Tensor>(Info const& info, Tensor& tensor) {
-            if (info.role == Role::state && which == Which::learned) {
-                return;
-            }
-            using E = std::remove_const_t<typename Tensor::element>;
-            auto const rows = Tensor::rows / info.parts;
-            for (index_t part = 0; part < info.parts; ++part) {
-                tensors.push_back({full_name(info, part).append(suffix), dtype_of<E>,
-                                   info.role == Role::state, rows, Tensor::cols,
-                                   reinterpret_cast<Byte*>(tensor.data + part * rows * Tensor::cols)});
-            }
-        },
-        set);
+// The tensors of a set that starts at `base`.
+template <class M, class T>
+std::vector<ModelTensor> model_tensors(std::byte* base, std::string_view suffix, Which which) {
+    std::vector<ModelTensor> tensors;
+    each_tensor<M, T>([&](Info const& info, Place const& place) {
+        if (info.role == Role::state && which == Which::learned) {
+            return;
+        }
+        auto const rows = place.rows / info.parts;
+        auto const type = place.wide ? dtype_of<accumulate_t<T>> : dtype_of<T>;
+        auto const part_bytes = rows * place.cols * bits(type) / 8;
+        for (index_t part = 0; part < info.parts; ++part) {
+            tensors.push_back({full_name(info, part).append(suffix), type, info.role == Role::state, rows,
+                               place.cols, base + place.offset + part * part_bytes});
+        }
+    });
     return tensors;
 }
 
@@ -84,7 +82,7 @@ void with_element(DType type, F const& f) {
 
 // Copies elements from the backend and passes them on as `type`.
 template <class T, class B>
-void produce(B& be, ModelTensor<std::byte const> const& tensor, DType type, ByteSink const& sink) {
+void produce(B& be, ModelTensor const& tensor, DType type, ByteSink const& sink) {
     with_element<T>(tensor.dtype, [&]<class E>(E*) {
         constexpr auto chunk = kStagingBytes / static_cast<index_t>(sizeof(E));
         std::vector<E> values(static_cast<std::size_t>(std::min(chunk, tensor.size())));
@@ -107,18 +105,17 @@ void produce(B& be, ModelTensor<std::byte const> const& tensor, DType type, Byte
 
 }  // namespace detail
 
-/// The tensors of a set of views as files hold them, for write_safetensors. Nothing is copied before it is written;
-/// backend and memory must live until then.
+/// The tensors of a set as files hold them, for write_safetensors. Nothing is copied before it is written; backend and
+/// set must live until then.
 ///
 /// Precision: elements as they are, or as `dtype` (F64, F32, BF16) where given; router biases never as BF16
 template <class M, class T, class B>
-std::vector<OutputTensor> output_tensors(B& be, viewed_params<M, T const> const& set,
-                                         std::optional<DType> dtype = {}, std::string_view suffix = "",
-                                         Which which = Which::all) {
+std::vector<OutputTensor> output_tensors(B& be, Weights<M, T, B> const& set, std::optional<DType> dtype = {},
+                                         std::string_view suffix = "", Which which = Which::all) {
     expects(!dtype || (decodable(*dtype) && *dtype != DType::f16), "weights cannot be written as ",
             name(dtype.value_or(DType::f32)), ", only as F64, F32 or BF16");
     std::vector<OutputTensor> tensors;
-    for (auto& tensor : detail::model_tensors<M, T const>(set, suffix, which)) {
+    for (auto& tensor : detail::model_tensors<M, T>(set.data(), suffix, which)) {
         auto const wanted = dtype.value_or(tensor.dtype);
         auto const type = tensor.state && wanted == DType::bf16 ? tensor.dtype : wanted;
         auto shape = tensor.shape();

@@ -78,14 +78,14 @@ public:
 
     /// model.safetensors, config.json and tokenizer.json.
     template <class M, class T, class B>
-    void model(B& be, viewed_params<M, T const> const& weights, SaveOptions const& options = {}) {
+    void model(B& be, Weights<M, T, B> const& weights, SaveOptions const& options = {}) {
         auto config = config_of<M>();
         config.torch_dtype = detail::torch_dtype(options.dtype.value_or(dtype_of<T>));
         config.bos_token_id = options.bos_token;
         if (options.eos_token) {
             config.eos_token_ids = {*options.eos_token};
         }
-        tensors("model.safetensors", output_tensors<M, T>(be, weights, options.dtype));
+        tensors("model.safetensors", output_tensors(be, weights, options.dtype));
         text("config.json", format_config(config));
         auto const before = directory_.target() / "tokenizer.json";
         if (!options.tokenizer.empty()) {
@@ -97,10 +97,10 @@ public:
 
     /// optimizer.safetensors and trainer.json.
     template <class M, class T, class B>
-    void training(B& be, viewed_params<M, T const> const& first_moment,
-                  viewed_params<M, T const> const& second_moment, TrainingState const& state) {
-        auto moments = output_tensors<M, T>(be, first_moment, {}, ".m", Which::learned);
-        auto second = output_tensors<M, T>(be, second_moment, {}, ".v", Which::learned);
+    void training(B& be, Weights<M, T, B> const& first_moment, Weights<M, T, B> const& second_moment,
+                  TrainingState const& state) {
+        auto moments = output_tensors(be, first_moment, {}, ".m", Which::learned);
+        auto second = output_tensors(be, second_moment, {}, ".v", Which::learned);
         moments.insert(moments.end(), std::make_move_iterator(second.begin()),
                        std::make_move_iterator(second.end()));
         tensors("optimizer.safetensors", moments);
@@ -145,7 +145,7 @@ template <class M, class T, class B>
 void save_model(B& be, std::filesystem::path const& directory, Weights<M, T, B> const& weights,
                 SaveOptions const& options = {}) {
     CheckpointWriter writer(directory);
-    writer.model<M, T>(be, weights.view(), options);
+    writer.model(be, weights, options);
     writer.commit();
 }
 
@@ -160,8 +160,8 @@ void save_checkpoint(B& be, std::filesystem::path const& directory, Weights<M, T
     expects(!options.dtype || *options.dtype == dtype_of<T>,
             "save_checkpoint: weights must be saved as they are, in ", name(dtype_of<T>));
     CheckpointWriter writer(directory);
-    writer.model<M, T>(be, weights.view(), options);
-    writer.training<M, T>(be, first_moment.view(), second_moment.view(), state);
+    writer.model(be, weights, options);
+    writer.training(be, first_moment, second_moment, state);
     writer.commit();
 }
 

@@ -30,7 +30,7 @@ namespace detail {
 
 // Copies elements of a file to the backend, converting where the types differ.
 template <class T, class B>
-void consume(B& be, FileTensor const& from, ModelTensor<std::byte> const& tensor) {
+void consume(B& be, FileTensor const& from, ModelTensor const& tensor) {
     if (from.dtype == tensor.dtype) {
         be.copy_from_host(tensor.data, from.bytes.data(), static_cast<index_t>(from.bytes.size()));
         return;
@@ -98,7 +98,7 @@ struct LoadReport {
     bool rounded = false;                  ///< some files hold wider elements than the model
 };
 
-/// Loads sets of views from files in two steps: `add` compares, `run` copies. Nothing is written before everything
+/// Loads sets from files in two steps: `add` compares, `run` copies. Nothing is written before everything
 /// was found to fit.
 template <class B>
 class TensorLoader {
@@ -108,15 +108,15 @@ public:
     /// Compares a set with a source: every tensor must be there under its name plus `suffix`, in its shape, as F64, F32,
     /// F16 or BF16; router biases must be finite.
     template <class M, class T>
-    void add(TensorSource const& source, viewed_params<M, T> const& set, std::string_view suffix = "",
+    void add(TensorSource const& source, Weights<M, T, B>& set, std::string_view suffix = "",
              Which which = Which::all) {
-        add(source, detail::model_tensors<M, T>(set, suffix, which), {}, detail::consume<T, B>);
+        add(source, detail::model_tensors<M, T>(set.data(), suffix, which), {}, detail::consume<T, B>);
     }
 
     /// As `add`, but an MTP module may be absent as a whole: its tensors are then left as they are and reported.
     template <class M, class T>
-    void add_but_for_mtp(TensorSource const& source, viewed_params<M, T> const& set) {
-        add(source, detail::model_tensors<M, T>(set, "", Which::all), detail::layout_of<M>(),
+    void add_but_for_mtp(TensorSource const& source, Weights<M, T, B>& set) {
+        add(source, detail::model_tensors<M, T>(set.data(), "", Which::all), detail::layout_of<M>(),
             detail::consume<T, B>);
     }
 
@@ -155,14 +155,14 @@ public:
     }
 
 private:
-    using Copy = void (*)(B&, FileTensor const&, detail::ModelTensor<std::byte> const&);
+    using Copy = void (*)(B&, FileTensor const&, detail::ModelTensor const&);
     struct Job {
         FileTensor const* from;
-        detail::ModelTensor<std::byte> to;
+        detail::ModelTensor to;
         Copy copy;
     };
 
-    void add(TensorSource const& source, std::vector<detail::ModelTensor<std::byte>> tensors,
+    void add(TensorSource const& source, std::vector<detail::ModelTensor> tensors,
              detail::ModelLayout const& layout, Copy copy) {
         std::vector<index_t> present;      // MTP modules of which the source has something
         std::vector<std::string> missing;  // tensors of MTP modules
@@ -195,7 +195,7 @@ private:
         }
     }
 
-    bool fits(FileTensor const& from, detail::ModelTensor<std::byte> const& tensor) {
+    bool fits(FileTensor const& from, detail::ModelTensor const& tensor) {
         bool const column = tensor.cols == 1 && from.shape == std::vector<index_t>{tensor.rows, 1};
         bool const shape = from.shape == tensor.shape() || column;
         if (!shape) {

@@ -4,6 +4,7 @@
 
 #include <deepseek/core/buffer.hpp>
 #include <deepseek/core/dtype.hpp>
+#include <deepseek/core/each_tensor.hpp>
 #include <deepseek/core/random.hpp>
 #include <deepseek/core/visit.hpp>
 
@@ -12,6 +13,7 @@
 #include <cstdint>
 #include <string_view>
 #include <type_traits>
+#include <vector>
 
 namespace deepseek::inline DEEPSEEK_ABI {
 
@@ -25,8 +27,7 @@ public:
     using element = T;
 
     explicit Weights(B& backend) : buffer_(backend, param_bytes<M, T>) {
-        bind<M, T>(params_, buffer_.data());
-        bind<M, T const>(const_params_, buffer_.data());
+        bind<M, T>(params_, const_params_, buffer_.data());
         backend.fill_zero(buffer_.data(), buffer_.bytes());
     }
     Weights(Weights&&) noexcept = default;
@@ -85,18 +86,18 @@ template <class M, class T, class B>
 void initialize(B& be, Weights<M, T, B>& weights, Seed seed) {
     auto const deviation = M::options.init_deviation;
     auto const scaled = deviation / std::sqrt(2.0 * static_cast<double>(M::layers));
-    M::visit(
-        [&]<class Tensor>(Info const& info, Tensor& tensor) {
-            using Body = detail::InitBlock<typename Tensor::element>;
-            auto const mean = info.init == Init::ones ? 1.0 : 0.0;
-            auto const spread = info.init == Init::normal          ? deviation
-                                : info.init == Init::scaled_normal ? scaled
-                                                                   : 0.0;
-            auto const key = RandomKey{seed}.fork(detail::hash_name(full_name(info)));
-            be.for_each(ceil_div(Tensor::size, Body::kElements), 16 * Body::kElements,
-                        Body{tensor.data, Tensor::size, mean, spread, key});
-        },
-        weights.params());
+    each_tensor<M, T>([&](Info const& info, Place const& place) {
+        auto const mean = info.init == Init::ones ? 1.0 : 0.0;
+        auto const spread = info.init == Init::normal          ? deviation
+                            : info.init == Init::scaled_normal ? scaled
+                                                               : 0.0;
+        auto const key = RandomKey{seed}.fork(detail::hash_name(full_name(info)));
+        with_element<T>(place, [&]<class E>(std::type_identity<E>) {
+            using Body = detail::InitBlock<E>;
+            be.for_each(ceil_div(place.size(), Body::kElements), 16 * Body::kElements,
+                        Body{elements_at<E>(weights.data(), place), place.size(), mean, spread, key});
+        });
+    });
 }
 
 namespace detail {
@@ -120,13 +121,21 @@ struct ConvertBlock {
 /// Copies every tensor of one set into another of the same model, converting elements.
 template <class M, class To, class From, class B>
 void copy_weights(B& be, Weights<M, To, B>& to, Weights<M, From, B> const& from) {
-    M::visit(
-        [&]<class Out, class In>(Info const&, Out& out, In& in) {
-            using Body = detail::ConvertBlock<typename Out::element, typename In::element>;
-            be.for_each(ceil_div(Out::size, Body::kElements), Body::kElements,
-                        Body{out.data, in.data, Out::size});
-        },
-        to.params(), from.view());
+    // The sets name the same tensors in the same order, at offsets of their own.
+    std::vector<Place> places;
+    each_tensor<M, From>([&](Info const&, Place const& place) { places.push_back(place); });
+    auto source = places.begin();
+    each_tensor<M, To>([&](Info const&, Place const& target) {
+        with_element<To>(target, [&]<class Out>(std::type_identity<Out>) {
+            with_element<From>(*source, [&]<class In>(std::type_identity<In>) {
+                using Body = detail::ConvertBlock<Out, In const>;
+                be.for_each(ceil_div(target.size(), Body::kElements), Body::kElements,
+                            Body{elements_at<Out>(to.data(), target), elements_at<In>(from.data(), *source),
+                                 target.size()});
+            });
+        });
+        ++source;
+    });
 }
 
 }  // namespace deepseek::inline DEEPSEEK_ABI

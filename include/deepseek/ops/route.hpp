@@ -89,14 +89,14 @@ void balance_loss(B& be, Rows<T, Experts> load, Rows<T, 1> loss,
 /// One step of auxiliary-loss-free balancing: every expert's bias moves by `speed` towards the mean load; an
 /// expert at the mean keeps it. The counts are set to zero.
 ///
-/// Shapes:    bias, load [Experts]; load counts (token, choice) pairs over one whole optimizer step
+/// Shapes:    bias, load [experts]; load counts (token, choice) pairs over one whole optimizer step
 /// Source:    DeepSeek-V3 technical report, 2.1.2
-template <class B, class T, index_t Experts>
-void update_bias(B& be, Matrix<T, Experts, 1> bias, Matrix<T, Experts, 1> load, float speed) {
-    if constexpr (requires { update_bias_impl(be, bias, load, speed); }) {
-        update_bias_impl(be, bias, load, speed);
+template <class B, class T>
+void update_bias(B& be, T* bias, T* load, index_t experts, float speed) {
+    if constexpr (requires { update_bias_impl(be, bias, load, experts, speed); }) {
+        update_bias_impl(be, bias, load, experts, speed);
     } else {
-        be.for_each(1, Experts, generic::UpdateBias<T, Experts>{bias, load, speed});
+        be.for_each(1, experts, generic::UpdateBias<T>{bias, load, experts, speed});
     }
 }
 

@@ -5,6 +5,8 @@
 #include <deepseek/core/arena.hpp>
 #include <deepseek/core/batch.hpp>
 #include <deepseek/core/buffer.hpp>
+#include <deepseek/core/dtype.hpp>
+#include <deepseek/core/each_tensor.hpp>
 #include <deepseek/core/error.hpp>
 #include <deepseek/core/pass.hpp>
 #include <deepseek/core/visit.hpp>
@@ -18,6 +20,7 @@
 #include <cmath>
 #include <cstddef>
 #include <span>
+#include <type_traits>
 #include <vector>
 
 namespace deepseek::inline DEEPSEEK_ABI {
@@ -120,13 +123,14 @@ public:
                                     sums());
             progress_.tokens += pass.rows();
         }
-        M::visit(
-            [&](Info const& info, auto& gradient) {
-                if (info.role != Role::state) {
-                    ops::sum_of_squares(*backend_, sums() + kNorm, gradient);
-                }
-            },
-            gradients_.params());
+        each_tensor<M, T>([&](Info const& info, Place const& place) {
+            if (info.role != Role::state) {
+                with_element<T>(place, [&]<class E>(std::type_identity<E>) {
+                    E const* const gradient = elements_at<E>(gradients_.data(), place);
+                    ops::sum_of_squares(*backend_, sums() + kNorm, gradient, place.size());
+                });
+            }
+        });
 
         auto const values = take_sums();  // waits for the backend
         StepReport<depth> report{.step = progress_.step,
@@ -176,6 +180,8 @@ private:
     static constexpr std::size_t kNorm = depth + 2;
     static constexpr std::size_t kSums = depth + 3;
 
+    using Count = accumulate_t<T>;  // the router counts in its bias's gradient
+
     double* sums() { return reinterpret_cast<double*>(sums_.data()); }
 
     std::array<double, kSums> take_sums() {
@@ -207,36 +213,36 @@ private:
                                                        ? options_.clip_norm / report.norm
                                                        : 1.0};
         auto const bias_speed = options_.bias_speed_at(report.step);
-        M::visit(
-            [&]<class Tensor>(Info const& info, Tensor& weight, Tensor& gradient, Tensor& first,
-                              Tensor& second) {
-                if (info.role != Role::state) {
-                    constants.weight_decay = info.role == Role::decayed ? adamw.weight_decay : 0;
-                    ops::adamw(*backend_, weight, gradient, first, second, constants);
-                } else if constexpr (Tensor::cols == 1) {  // which all states are
-                    ops::update_bias(*backend_, weight, gradient, bias_speed);
+        each_tensor<M, T>([&](Info const& info, Place const& place) {
+            with_element<T>(place, [&]<class E>(std::type_identity<E>) {
+                auto* const weight = elements_at<E>(weights_->data(), place);
+                auto* const gradient = elements_at<E>(gradients_.data(), place);
+                if (info.role == Role::state) {
+                    ops::update_bias(*backend_, weight, gradient, place.size(), bias_speed);
+                    return;
                 }
-            },
-            weights_->params(), gradients_.params(), first_moment_.params(), second_moment_.params());
+                constants.weight_decay = info.role == Role::decayed ? adamw.weight_decay : 0;
+                ops::adamw(*backend_, weight, gradient, elements_at<E>(first_moment_.data(), place),
+                           elements_at<E>(second_moment_.data(), place), place.size(), constants);
+            });
+        });
         backend_->fill_zero(gradients_.data(), gradients_.bytes());
     }
 
     void read_expert_load() {
         std::size_t layer = 0;
-        M::visit(
-            [&]<class Tensor>(Info const& info, Tensor& count) {
-                if (info.role == Role::state) {
-                    using E = typename Tensor::element;
-                    std::array<E, static_cast<std::size_t>(Tensor::size)> values;
-                    backend_->copy_to_host(values.data(), count.data,
-                                           Tensor::size * static_cast<index_t>(sizeof(E)));
-                    if (layer == load_.size()) {
-                        load_.emplace_back(values.size());
-                    }
-                    load_[layer++].assign(values.begin(), values.end());
-                }
-            },
-            gradients_.params());
+        each_tensor<M, T>([&](Info const& info, Place const& place) {
+            if (info.role != Role::state) {
+                return;
+            }
+            counts_.resize(static_cast<std::size_t>(place.size()));
+            backend_->copy_to_host(counts_.data(), gradients_.data() + place.offset,
+                                   place.size() * static_cast<index_t>(sizeof(Count)));
+            if (layer == load_.size()) {
+                load_.emplace_back(counts_.size());
+            }
+            load_[layer++].assign(counts_.begin(), counts_.end());
+        });
     }
 
     B* backend_;
@@ -249,6 +255,7 @@ private:
     Buffer<B> sums_;
     Progress progress_{};
     std::vector<std::vector<double>> load_;
+    std::vector<Count> counts_;  // of one layer, on their way to load_
 };
 
 }  // namespace deepseek::inline DEEPSEEK_ABI

@@ -237,22 +237,23 @@ struct BalanceSequence {
     }
 };
 
-template <class T, index_t Experts>
+template <class T>
 struct UpdateBias {
-    Matrix<T, Experts, 1> bias;
-    Matrix<T, Experts, 1> load;
+    T* bias;
+    T* load;
+    index_t experts;
     float speed;
 
     DEEPSEEK_HD void operator()(index_t) const {
         T mean = 0;
-        for (index_t e = 0; e < Experts; ++e) {
-            mean += load.data[e];
+        for (index_t e = 0; e < experts; ++e) {
+            mean += load[e];
         }
-        mean /= Experts;
-        for (index_t e = 0; e < Experts; ++e) {
-            auto const step = static_cast<T>(speed);
-            bias.data[e] += load.data[e] < mean ? step : load.data[e] > mean ? -step : T{0};
-            load.data[e] = 0;
+        mean /= static_cast<T>(experts);
+        auto const step = static_cast<T>(speed);
+        for (index_t e = 0; e < experts; ++e) {
+            bias[e] += load[e] < mean ? step : load[e] > mean ? -step : T{0};
+            load[e] = 0;
         }
     }
 };
