@@ -16,8 +16,8 @@ namespace deepseek::inline DEEPSEEK_ABI {
 
 /// Bump allocation over buffers of backend B. A scope releases on exit what was taken inside it.
 ///
-/// An arena grows by blocks while it learns how much a step takes; when it next stands empty it replaces them
-/// by one block of that size. From then on a step that takes no more allocates nothing.
+/// An arena grows by blocks while it learns how much a step takes; when it next stands empty it replaces them by one
+/// block of that size. From then on a step that takes no more allocates nothing.
 template <class B>
 class Arena {
 public:
@@ -45,6 +45,8 @@ public:
     [[nodiscard]] Scope scope() { return Scope{*this}; }
 
     /// Uninitialised memory for `count` elements, aligned to 64 bytes. Valid until the enclosing scope ends.
+    ///
+    /// Errors:    Error if the size overflows; what the backend throws when memory is short
     template <class T>
     T* take(index_t count) {
         static_assert(std::is_trivially_copyable_v<T>,
@@ -66,6 +68,7 @@ public:
         return reinterpret_cast<T*>(start);
     }
 
+    /// Uninitialised rows [count, C]; as take.
     template <class T, index_t C>
     Rows<T, C> rows(index_t count) {
         return {take<T>(checked_mul(count, C)), count, C};
@@ -102,8 +105,8 @@ private:
 };
 
 namespace detail {
-// Converts to Rows of any width by taking them from an arena, so that brace initialisation of an aggregate of
-// Rows fills every member in order, without a second list of the members.
+// Converts to Rows of any width by taking them from an arena, so that brace initialisation of an aggregate of Rows
+// fills every member in order, without a second list of the members.
 template <class B>
 struct TakeRows {
     Arena<B>* arena;

@@ -13,8 +13,8 @@ namespace deepseek::inline DEEPSEEK_ABI {
 struct AttentionOptions {
     index_t sequences = 1;  ///< the rows are this many sequences of equal length, one after the other
     double scale = 1;       ///< factor on every score
-    bool causal = true;  ///< the last query of a sequence sees all its keys, the one before all but the last
-    Dropout dropout{};   ///< on the probabilities; element number: AttentionShape::probability
+    bool causal = true;  ///< a sequence's last query sees all its keys, the one before it all but the last, …
+    Dropout dropout{};  ///< on the probabilities; element number: AttentionShape::probability
 };
 
 /// All extents of one call, as a backend sees it.
@@ -26,6 +26,7 @@ struct AttentionShape : AttentionOptions {
     index_t rope = 0;   ///< width of the rotary key, which all heads share
     index_t value = 0;  ///< width of a head's value
 
+    /// Width of a whole key, and of a head's query.
     constexpr DEEPSEEK_HD index_t key_width() const { return nope + rope; }
 
     /// How many keys, from the first, query `query` of a sequence sees.

@@ -8,11 +8,10 @@
 
 namespace deepseek::inline DEEPSEEK_ABI {
 
-/// What one training or evaluation step reads: `sequences` windows of text of `length` tokens each, and for
-/// every position the token that follows. Non-owning.
+/// What one training or evaluation step reads: `sequences` windows of text of `length` tokens each, and for every
+/// position the token that follows. Non-owning.
 ///
-/// Shapes:    tokens, targets [sequences, length], row-major, so targets[s, t] == tokens[s, t + 1] inside a
-/// window
+/// Shapes:    tokens, targets [sequences, length], row-major, so that targets[s, t] == tokens[s, t + 1] in a window
 struct Batch {
     std::span<Token const> tokens;
     std::span<Token const> targets;

@@ -45,9 +45,8 @@ struct accumulate<double> {
 };
 }  // namespace detail
 
-/// The type in which sums over elements of T are kept, in which activations beside weights of T are held, and
-/// in which values that must not be rounded (router bias, log-sum-exp) are stored: float, or double for
-/// double.
+/// The type in which sums over elements of T are kept, in which activations beside weights of T are held, and in which
+/// values that must not be rounded (router bias, log-sum-exp) are stored: float, or double for double.
 template <class T>
 using accumulate_t = typename detail::accumulate<std::remove_cv_t<T>>::type;
 

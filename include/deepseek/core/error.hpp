@@ -55,8 +55,8 @@ std::string message(Parts const&... parts) {
     return text;
 }
 
-/// Throws E with the joined parts unless the condition holds. For public entries, once per call; the message
-/// is built only on failure. Inner loops use DEEPSEEK_ASSERT.
+/// Throws E with the joined parts unless the condition holds. For public entries, once per call; the message is built
+/// only on failure. Inner loops use DEEPSEEK_ASSERT.
 template <class E = Error, class... Parts>
 constexpr void expects(bool condition, Parts const&... parts) {
     if (!condition) [[unlikely]] {

@@ -26,8 +26,10 @@ constexpr index_t checked_mul(index_t a, index_t b) {
     return a * b;
 }
 
+/// How many pieces of `size` cover `count`. Both positive, or count 0.
 constexpr DEEPSEEK_HD index_t ceil_div(index_t count, index_t size) { return (count + size - 1) / size; }
 
+/// The smallest multiple that is not less than `count`.
 constexpr DEEPSEEK_HD index_t round_up(index_t count, index_t multiple) {
     return ceil_div(count, multiple) * multiple;
 }

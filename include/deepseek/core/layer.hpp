@@ -8,15 +8,15 @@
 
 #include <concepts>
 
-// A layer is a type that owns nothing: it says what its tensors are and how to compute with them. All
-// functions are static; `be` is the backend, `p` the bound parameters, `g` their gradients.
+// A layer is a type that owns nothing: it says what its tensors are and how to compute with them. Its functions are
+// static; `be` is the backend, `p` the bound parameters, `g` their gradients, x, y, dx and dy are rows [tokens, width].
 //
 //   forward(be, pass, p, x, y, saved)              writes all of y and of saved
 //   backward(be, pass, p, x, saved, dy, dx, g)     writes all of dx, adds to g
+//   extend(be, pass, p, x, y, cache)               attention only: appends to the cache, writes all of y
 //
-// Both read nothing else, take temporary memory only from be.scratch(), and never wait for the backend.
-// backward may overwrite saved, not dy. A spec (SwiGLU<1024>) becomes a layer when bound to a width; the
-// width is written once.
+// They read nothing else, take temporary memory only from be.scratch(), and never wait for the backend. backward may
+// overwrite saved, not dy. A spec (SwiGLU<1024>) becomes a layer when bound to a width; the width is written once.
 
 namespace deepseek::inline DEEPSEEK_ABI {
 
@@ -35,8 +35,8 @@ concept Spec = Layer<typename S::template bind<64>>;
 
 namespace detail {
 
-/// Stands in for a layer whose configuration was refused: it parses wherever a layer does and does nothing,
-/// so the refusal is the only error.
+/// Stands in for a layer whose configuration was refused: it parses wherever a layer does and does nothing, so the
+/// refusal is the only error.
 struct Refused {
     static constexpr bool refused = true;
     static constexpr index_t width = 1;
@@ -55,8 +55,7 @@ struct Refused {
     static void extend(auto&&...) {}
 };
 
-// A base without members for parts a configuration leaves out. Tagged, because equal empty bases would not
-// overlap.
+// A base without members for parts a configuration leaves out. Tagged, because equal empty bases would not overlap.
 template <int Tag>
 struct Absent {};
 

@@ -7,8 +7,8 @@
 
 namespace deepseek::inline DEEPSEEK_ABI {
 
-/// What the rows of one forward or backward pass are: `sequences` of `length` consecutive tokens each, one
-/// sequence after the other, the first token of each at `position` of its sequence.
+/// What the rows of one forward or backward pass are: `sequences` of `length` consecutive tokens each, one sequence
+/// after the other, the first token of each at `position` of its sequence.
 struct Pass {
     index_t sequences = 1;
     index_t length = 0;
@@ -25,6 +25,7 @@ struct Pass {
     float residual_dropout = 0;   ///< of what attention and feed-forward networks add to the residual stream
     RandomKey random{Seed{0}};    ///< of this layer, step and micro-batch; dropout masks are drawn from it
 
+    /// Rows of every activation: tokens of all sequences.
     constexpr index_t rows() const { return sequences * length; }
 
     /// The same rows with random numbers of their own, for the `use`-th layer of a stack.

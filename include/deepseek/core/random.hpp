@@ -8,8 +8,8 @@
 #include <cstdint>
 #include <numbers>
 
-// Counter-based random numbers: a value is a pure function of (key, counter), so it depends neither on the
-// order in which values are drawn nor on the number of threads, and resuming needs no generator state.
+// Counter-based random numbers: a value is a pure function of (key, counter), so it depends neither on the order in
+// which values are drawn nor on the number of threads, and resuming needs no generator state.
 
 namespace deepseek::inline DEEPSEEK_ABI {
 
@@ -39,6 +39,7 @@ struct RandomKey {
         return child;
     }
 
+    /// 64 uniform bits.
     constexpr DEEPSEEK_HD std::uint64_t bits(std::uint64_t counter) const {
         return mix_bits(value + counter * 0xD134'2543'DE82'EF95U);
     }
@@ -55,8 +56,8 @@ struct RandomKey {
     }
 };
 
-/// Drops elements with a fixed probability and scales the kept ones so that the mean stays. The mask is
-/// recomputed from the key in the backward pass instead of being stored.
+/// Drops elements with a fixed probability and scales the kept ones so that the mean stays. The mask is recomputed from
+/// the key in the backward pass instead of being stored.
 struct Dropout {
     float rate = 0;  ///< probability of zero, in [0, 1)
     RandomKey key{Seed{}};

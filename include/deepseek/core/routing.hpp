@@ -22,8 +22,8 @@ struct Routing {
     int groups = 1;         ///< experts are split into this many equal groups …
     int groups_kept = 1;    ///< … and a token may only use experts of the best so many
     bool normalize = true;  ///< divide the chosen gates by their sum
-    float scale = 1;   ///< factor on the routed experts' output; softmax applies it only where not normalised
-    bool bias = true;  ///< a balancing bias takes part in the choice, not in the gates
+    float scale = 1;        ///< factor on the routed experts' output; softmax: only where not normalised
+    bool bias = true;       ///< a balancing bias takes part in the choice, not in the gates
 };
 
 }  // namespace deepseek::inline DEEPSEEK_ABI

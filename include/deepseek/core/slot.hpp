@@ -9,9 +9,8 @@
 #include <cstdint>
 #include <type_traits>
 
-// A layer writes its tensors down once, as members of a struct template over a *slot*. The slot says what
-// each member is in one use: a fact (Described), a byte to count (OneByte), its bytes (Sized), a view
-// (Viewed).
+// A layer writes its tensors down once, as members of a struct template over a *slot*. The slot says what each member
+// is in one use: a fact (Described), a byte to count (OneByte), its bytes (Sized), a view (Viewed).
 
 namespace deepseek::inline DEEPSEEK_ABI {
 
@@ -19,8 +18,8 @@ namespace deepseek::inline DEEPSEEK_ABI {
 struct wide {};
 
 namespace detail {
-// The element of a tensor in a set of T: T itself, accumulate_t<T> for `wide`, or the fixed type U. Constness
-// of the set carries over.
+// The element of a tensor in a set of T: T itself, accumulate_t<T> for `wide`, or the fixed type U. Constness of the
+// set carries over.
 template <class T, class U>
 struct slot_element {
     using base = std::conditional_t<std::is_void_v<U>, std::remove_const_t<T>,

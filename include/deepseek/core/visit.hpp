@@ -13,11 +13,12 @@
 
 namespace deepseek::inline DEEPSEEK_ABI {
 
-/// How a tensor is initialised. `scaled_normal` is the normal of a matrix that writes to the residual stream:
-/// its deviation is divided by sqrt(2 * layers).
+/// How a tensor is initialised. `scaled_normal` is for matrices that write to the residual stream: the deviation of
+/// `normal` divided by sqrt(2 * layers).
 enum class Init : std::uint8_t { normal, scaled_normal, ones, zeros };
 
-/// What the optimizer does with a tensor. `state` is never touched by it: the router's balancing bias.
+/// What the optimizer does with a tensor: weight decay is for matrices. It never touches `state`, such as the router's
+/// balancing bias.
 enum class Role : std::uint8_t { decayed, undecayed, state };
 
 /// How data-parallel ranks hold a tensor.
@@ -41,8 +42,7 @@ struct Info {
     Path const* path = nullptr;  ///< what precedes the name, outermost first
 };
 
-/// The tensor's whole name in files. Of a stacked tensor, the name of part `part`: '#' in the name is its
-/// index.
+/// The tensor's whole name in files. Of a stacked tensor, the name of part `part`: '#' in the name is its index.
 inline std::string full_name(Info const& info, index_t part = 0) {
     std::string text;
     for (auto const* step = info.path; step != nullptr; step = step->inner) {
@@ -70,9 +70,11 @@ constexpr void visit_child(std::string_view name, index_t index, F&& f, Sets&...
         sets...);
 }
 
+/// The parameters of L as extents, to visit where only those matter.
 template <class L>
 using described_params = typename L::template Params<Described>;
 
+/// The parameters of L as views of elements of T: weights, gradients, moments.
 template <class L, class T>
 using viewed_params = typename L::template Params<Viewed<T>>;
 
@@ -121,8 +123,7 @@ constexpr index_t count_bytes() {
 template <class L>
 inline constexpr index_t param_count = detail::count_params<L>();
 
-/// Learned parameters that a token passes through: of a mixture, the experts chosen for it; of MTP modules,
-/// none.
+/// Learned parameters that a token passes through: of a mixture, the experts chosen for it; of MTP modules, none.
 template <class L>
 inline constexpr index_t active_param_count = detail::count_active_params<L>();
 
@@ -157,8 +158,7 @@ void bind(viewed_params<L, T>& params, viewed_params<L, T const>& const_params, 
         params, const_params, described);
 }
 
-/// Guard for leaf layers: true if `visit` names every member of Params. An empty set has size one: do not
-/// ask.
+/// Guard for leaf layers: true if `visit` names every member of Params. An empty set has size one: do not ask.
 template <class L>
 constexpr bool every_member_visited() {
     std::size_t visited = 0;
