@@ -45,6 +45,29 @@ TEST_CASE("Pool: a worker's number is its own while a task runs") {
     CHECK(broken == 0);
 }
 
+TEST_CASE("Pool: what one worker once needed, every worker has from then on") {
+    Pool pool(3);
+    index_t const need = 3 * cpu::Workspace::kSmallestBlock;
+    pool.run(1, [&](index_t, int worker) {  // one task: the caller's
+        cpu::Workspace::Scope scope{pool.workspace(worker)};
+        scope.take<char>(need / 3);
+        scope.take<char>(need / 3 * 2);
+    });
+    CHECK(pool.workspace(0).capacity() >= need);
+    pool.run(3, [](index_t) {});
+    for (int worker = 0; worker < 3; ++worker) {
+        CHECK(pool.workspace(worker).capacity() == pool.workspace(0).capacity());
+    }
+    auto const held = pool.workspace(0).capacity();
+    pool.run(30, [&](index_t, int worker) {
+        cpu::Workspace::Scope scope{pool.workspace(worker)};
+        scope.take<char>(need);  // in one piece now
+    });
+    for (int worker = 0; worker < 3; ++worker) {
+        CHECK(pool.workspace(worker).capacity() == held);
+    }
+}
+
 TEST_CASE("Pool: what tasks write is there when run() returns, over many tiny runs") {
     Pool pool(3);
     std::vector<long> sums(5, 0);

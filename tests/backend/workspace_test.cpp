@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <limits>
 
@@ -64,6 +65,31 @@ TEST_CASE("Workspace: grows while something lies in it, and once grown allocates
         use();
         CHECK(workspace.capacity() == held);
     }
+}
+
+TEST_CASE("Workspace: what is reserved is in one piece, and taking it allocates nothing") {
+    std::atomic<bool> grew{false};
+    Workspace workspace{grew};
+    workspace.reserve(0);
+    CHECK_FALSE(grew);
+    workspace.reserve(5'000'000);
+    CHECK(grew.exchange(false));
+    CHECK(workspace.capacity() >= 5'000'000);
+    workspace.reserve(1000);
+    {
+        Workspace::Scope scope{workspace};
+        scope.take<char>(2'000'000);
+        scope.take<char>(2'000'000);
+        CHECK_FALSE(grew);
+        scope.take<char>(2'000'000);
+        CHECK(grew.exchange(false));
+    }
+    auto const in_pieces = workspace.capacity();
+    workspace.reserve(1000);  // puts them together
+    CHECK(grew.exchange(false));
+    Workspace::Scope scope{workspace};
+    scope.take<char>(in_pieces);
+    CHECK_FALSE(grew);
 }
 
 TEST_CASE("Workspace: a size that overflows is refused") {

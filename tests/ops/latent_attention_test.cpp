@@ -252,12 +252,15 @@ TEST_CASE("latent attention: a growing cache needs no more scratch memory") {
         }
         return sum;
     };
-    Inputs<float, float, Many> const first(1, 2100);
-    for (int i = 0; i < 20; ++i) {  // until every worker has had a task of each kind
-        attend(be, first, first.q_latent);
-    }
+    // Two parts, whose strips are divided among tasks, and then nine, which tasks take whole. So many tokens that their
+    // queries do not fit what every worker has to begin with.
+    Inputs<float, float, Many> const first(300, 300);
+    attend(be, first, first.q_latent);
+    attend(be, first, first.q_latent);  // every worker now has as much as the one that had most
     auto const before = capacity();
-    Inputs<float, float, Many> const later(1, 4000);
+    CHECK(be.pool().workspace(1).capacity() > ds::cpu::Workspace::kSmallestBlock);
+    Inputs<float, float, Many> const later(300, 2100);
+    attend(be, later, later.q_latent);
     attend(be, later, later.q_latent);
     CHECK(capacity() == before);
 }

@@ -184,7 +184,7 @@ struct Sampling {
 ///
 /// A choice is a pure function of the logits, the history and the seed: the random number is the seed's at the
 /// history's length. It does not depend on what the sampler chose before. No allocation once a vocabulary of that
-/// size and a history that long have been seen.
+/// size has been seen.
 class Sampler {
 public:
     /// Errors:    Error naming the first option that makes no sense
@@ -201,7 +201,7 @@ public:
     Token operator()(std::span<T const> logits, std::span<Token const> history) {
         sampling::list_candidates(candidates_, logits);
         if (options_.repeat_penalty != 1) {
-            sampling::penalize(candidates_, recent_tokens(history), options_.repeat_penalty);
+            penalize_recent(history);
         }
         if (options_.temperature == 0) {
             return sampling::most_likely(candidates_);  // which every filter would keep
@@ -214,21 +214,23 @@ public:
     }
 
 private:
-    // The tokens at the end of the history that are to be penalised, each once.
-    std::span<Token const> recent_tokens(std::span<Token const> history) {
+    // Penalises each token among the latest, however often it occurs, once.
+    void penalize_recent(std::span<Token const> history) {
         auto const wanted = static_cast<std::size_t>(options_.repeat_last);  // -1: more than there can be
-        auto const count = std::min(history.size(), wanted);
-        auto const recent = history.last(count);
-        recent_.assign(recent.begin(), recent.end());
-        std::sort(recent_.begin(), recent_.end());
-        recent_.erase(std::unique(recent_.begin(), recent_.end()), recent_.end());
-        return recent_;
+        penalized_.assign(candidates_.size(), false);
+        for (auto const& token : history.last(std::min(history.size(), wanted))) {
+            auto const i = static_cast<std::size_t>(token);  // of a negative one: beyond all
+            if (i >= penalized_.size() || !penalized_[i]) {
+                sampling::penalize(candidates_, {&token, 1}, options_.repeat_penalty);  // refuses one beyond
+                penalized_[i] = true;
+            }
+        }
     }
 
     Sampling options_;
     RandomKey random_;
     std::vector<Candidate> candidates_;
-    std::vector<Token> recent_;
+    std::vector<bool> penalized_;  // by token
 };
 
 }  // namespace deepseek::inline DEEPSEEK_ABI

@@ -54,7 +54,7 @@ void multiply_groups(Pool& pool, index_t groups, ProductOf const& product_of) {
 ///
 /// Shapes:    c [m, n]; op(a) [m, k]; op(b) [k, n]; rows at any stride
 /// Precision: sums in T, in an order that depends on the extents only: the same bits for any number of threads
-/// Cost:      no allocation once a product of this size has run on every worker
+/// Cost:      no allocation once every worker has had a tile: the smallest Workspace has room for any
 template <class T, class A, class B>
 void gemm(Pool& pool, Strided<T> c, Strided<A const> a, bool transpose_a, Strided<B const> b,
           bool transpose_b, bool add) {

@@ -196,6 +196,7 @@ template <class T, class A, class B>
 [[gnu::noinline]] void multiply_packed(Product<T, A, B> const& product, Workspace& workspace) {
     using Tile = MicroTile<T>;
     constexpr index_t kGroup = 8 * Tile::kRows;  // 64 floats: whole cache lines where a lies along its rows
+    static_assert(kDepthBlock<T> * (kTileCols<T> + kGroup) * index_t{sizeof(T)} <= Workspace::kSmallestBlock);
     auto const [c, a, b, depth, add] = product;
     auto const blocks = std::max<index_t>(1, ceil_div(depth, kDepthBlock<T>));
     auto const block = round_up(ceil_div(depth, blocks), 8);  // nearly equal blocks, whole ones to transpose

@@ -42,8 +42,13 @@ public:
     /// Starts threads - 1 threads; one thread or fewer starts none, and every run is a plain loop.
     ///
     /// Errors:    Error if the system refuses a thread
-    explicit Pool(int threads) : workspaces_(static_cast<std::size_t>(std::max(threads, 1))) {
-        workers_.reserve(workspaces_.size() - 1);
+    explicit Pool(int threads) {
+        auto const count = static_cast<std::size_t>(std::max(threads, 1));
+        workspaces_.reserve(count);
+        while (workspaces_.size() < count) {
+            workspaces_.emplace_back(workspace_grew_);
+        }
+        workers_.reserve(count - 1);
         try {
             for (int worker = 1; worker < threads; ++worker) {
                 workers_.emplace_back([this, worker] { work(worker); });
@@ -85,6 +90,9 @@ public:
         if (tasks == 1 || workers_.empty()) {
             call_range(f, 0, tasks, 0);
             return;
+        }
+        if (workspace_grew_.load(std::memory_order_relaxed)) {
+            even_out_workspaces();
         }
         job_ = {&f,
                 [](void const* body, index_t task, int worker) {
@@ -135,6 +143,19 @@ private:
         for (auto task = begin; task < end; ++task) {
             call(f, task, worker);
         }
+    }
+
+    // Between runs: gives every worker as much scratch memory as the one that has most. Otherwise a worker that meets
+    // its first large task after a thousand steps would allocate then.
+    void even_out_workspaces() {
+        index_t most = 0;
+        for (auto const& workspace : workspaces_) {
+            most = std::max(most, workspace.capacity());
+        }
+        for (auto& workspace : workspaces_) {
+            workspace.reserve(most);
+        }
+        workspace_grew_.store(false, std::memory_order_relaxed);
     }
 
     // Which worker the calling thread is in a run now under way; -1 outside. Thread numbers are compared
@@ -244,6 +265,7 @@ private:
     alignas(64) std::atomic<index_t> failed_task_{0};
     std::atomic<int> sleepers_{0};
     std::atomic<bool> stopping_{false};
+    std::atomic<bool> workspace_grew_{false};
     std::atomic<std::thread::id> caller_{};
     Job job_;
     std::exception_ptr failure_;

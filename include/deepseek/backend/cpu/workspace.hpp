@@ -5,6 +5,7 @@
 #include <deepseek/core/index.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <memory>
 #include <new>
@@ -21,6 +22,13 @@ namespace deepseek::inline DEEPSEEK_ABI::cpu {
 class Workspace {
 public:
     static constexpr index_t kAlignment = 64;  // a cache line, and the widest vector
+    /// The least it allocates. A tile of a product fits: how large the tiles of a mixture's products are depends on how
+    /// many tokens each expert gets, and that must not decide whether a training step allocates.
+    static constexpr index_t kSmallestBlock = index_t{1} << 20;
+
+    Workspace() = default;
+    /// Sets `grew` whenever it allocates.
+    explicit Workspace(std::atomic<bool>& grew) : grew_(&grew) {}
 
     /// Gives back, when it ends, everything taken since it began. Scopes nest.
     class Scope {
@@ -59,6 +67,15 @@ public:
         return bytes;
     }
 
+    /// Holds at least `bytes`, in one piece. Only while nothing is in use.
+    void reserve(index_t bytes) {
+        auto const together = std::max(bytes, capacity());
+        if (together > 0 && (blocks_.size() > 1 || capacity() < together)) {
+            blocks_.clear();
+            add_block(together);
+        }
+    }
+
 private:
     struct Free {
         void operator()(std::byte* p) const { ::operator delete (p, std::align_val_t{kAlignment}); }
@@ -71,9 +88,7 @@ private:
     std::byte* take_bytes(index_t count) {
         auto const bytes = round_up(std::max<index_t>(count, 1), kAlignment);
         if (block_ == 0 && used_ == 0 && blocks_.size() > 1) {
-            auto const together = capacity();  // one block from now on: nothing is in use
-            blocks_.clear();
-            add_block(together);
+            reserve(bytes);  // one block from now on
         }
         while (block_ < blocks_.size() && used_ + bytes > blocks_[block_].bytes) {
             ++block_;
@@ -91,10 +106,12 @@ private:
         std::unique_ptr<std::byte, Free> data{
             static_cast<std::byte*>(::operator new (size, std::align_val_t{kAlignment}))};
         blocks_.push_back({std::move(data), bytes});
+        if (grew_ != nullptr) {
+            grew_->store(true, std::memory_order_relaxed);
+        }
     }
 
-    static constexpr index_t kSmallestBlock = index_t{64} * 1024;
-
+    std::atomic<bool>* grew_ = nullptr;
     std::vector<Block> blocks_;
     std::size_t block_ = 0;  // the block in use …
     index_t used_ = 0;       // … and how many of its bytes

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT
+// Once a step of its extents has run, training takes no memory from anywhere.
+#include <deepseek/backend/cpu.hpp>
+#include <deepseek/model.hpp>
+
+#include "allocation/counting.hpp"
+#include <doctest/doctest.h>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace ds = deepseek;
+using deepseek_tests::allocations;
+
+namespace {
+
+// Every kind of part that a model of this library has. Sizes at which products and attention are cut for two threads.
+using M = ds::Model<ds::Vocabulary<500>, ds::Blocks<1, ds::MLA<64, 4, 24, 32, 8, 16, 16>, ds::SwiGLU<160>>,
+                    ds::Blocks<1, ds::MLA<64, 4, 24, 32, 8, 16, 16>, ds::MoE<8, 2, 48, 48>>, ds::MTP<1>>;
+constexpr ds::index_t kSequences = 2;
+constexpr ds::index_t kLength = 64;
+constexpr std::size_t kMicroBatches = 2;
+
+// Other tokens at every step, so that experts get other numbers of tokens.
+struct Data {
+    std::vector<ds::Token> tokens = std::vector<ds::Token>(kMicroBatches * kSequences * kLength + 1);
+    std::array<ds::Batch, kMicroBatches> batches;
+    std::uint64_t drawn = 0;
+
+    std::array<ds::Batch, kMicroBatches> const& next() {
+        ds::RandomKey const key{ds::Seed{4}};
+        auto const favourites = 1 + drawn / tokens.size() * 37 % 499;  // of this step
+        for (auto& token : tokens) {
+            token = static_cast<ds::Token>(key.bits(drawn++) % favourites);
+        }
+        constexpr std::size_t size = kSequences * kLength;
+        for (std::size_t i = 0; i < kMicroBatches; ++i) {
+            batches[i] = {
+                {tokens.data() + i * size, size}, {tokens.data() + i * size + 1, size}, kSequences, kLength};
+        }
+        return batches;
+    }
+};
+
+void check(int threads, ds::TrainOptions const& options) {
+    CAPTURE(threads);
+    ds::Cpu cpu{{.threads = threads}};
+    ds::Weights<M, float, ds::Cpu> weights{cpu};
+    ds::initialize(cpu, weights, ds::Seed{1});
+    ds::Trainer<M, float, ds::Cpu> trainer{cpu, weights, options};
+    Data data;
+    auto const step = [&] {
+        auto const& batches = data.next();
+        trainer.evaluate(batches);
+        trainer.step(batches);
+    };
+    step();  // arenas learn how much it takes …
+    step();  // … and put that in one piece
+    auto const before = allocations();
+    for (int i = 0; i < 12; ++i) {
+        step();
+    }
+    auto const taken = allocations() - before;
+    CHECK(taken == 0);
+    CHECK(trainer.progress().updates == 14);
+}
+
+}  // namespace
+
+TEST_CASE("training: a step and an evaluation allocate nothing, with one thread and with two") {
+    ds::TrainOptions const options{.schedule = {.peak = 1e-2, .warmup = 3, .total = 20},
+                                   .bias_speed = 0.05F,
+                                   .embedding_dropout = 0.1F,
+                                   .attention_dropout = 0.1F,
+                                   .residual_dropout = 0.1F};
+    check(1, options);
+    check(2, options);
+}
+
+TEST_CASE("training: a step that runs blocks again in the backward pass allocates nothing") {
+    ds::TrainOptions const options{.schedule = {.peak = 1e-2, .total = 20}, .recompute = true};
+    check(1, options);
+    check(2, options);
+}
