@@ -38,8 +38,8 @@ struct SessionOptions {
 
 /// One sequence being generated: the cache of what was read so far. Any number of sessions may share weights.
 ///
-/// The state is a position and a cache that is only ever appended to: going back is truncating. Weights and
-/// backend must outlive the session. No allocation per token after the first.
+/// The state is a position and a cache that is only ever appended to: going back is truncating. Weights and backend
+/// must outlive the session. No allocation per token after the first.
 template <class M, class W, class B>
 class Session {
 public:
@@ -59,15 +59,16 @@ public:
         logits_.resize(static_cast<std::size_t>(M::vocabulary));
     }
 
+    /// Tokens read so far.
     index_t position() const { return position_; }
     index_t max_tokens() const { return max_tokens_; }
+    /// Whether no further token can be read.
     bool full() const { return position_ == max_tokens_; }
 
     /// Reads tokens behind what was read before; the logits of the token that follows the last.
     ///
     /// Shapes:    result [vocabulary], valid until the next call
-    /// Errors:    Error if there are no tokens, if they do not fit, or if an id is outside the vocabulary;
-    /// the session
+    /// Errors:    Error if there are no tokens, if they do not fit, or if an id is outside the vocabulary; the session
     ///            is then as before
     std::span<element const> prefill(std::span<Token const> tokens) {
         read(tokens, [](index_t, Rows<element, M::width>) {});
@@ -75,10 +76,10 @@ public:
         return host_logits(output_.slice(last, 1));
     }
 
-    /// Reads one token; the logits of the next.
+    /// Reads one token; the logits of the next. As prefill.
     std::span<element const> decode(Token token) { return prefill(std::span(&token, 1)); }
 
-    /// Reads tokens and calls visit(i, logits of the token after tokens[i]) for every one of them, in order.
+    /// Reads tokens and calls visit(i, logits of the token after tokens[i]) for each of them, in order. As prefill.
     template <class F>
     void score(std::span<Token const> tokens, F const& visit) {
         read(tokens, [&](index_t begin, Rows<element, M::width> output) {

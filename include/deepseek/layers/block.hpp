@@ -14,8 +14,7 @@ namespace deepseek::inline DEEPSEEK_ABI {
 
 namespace detail {
 
-/// One decoder block: x + attention(norm(x)), then the same with a feed-forward network. Both are layers of
-/// equal width.
+/// One decoder block: x + attention(norm(x)), then the same with a feed-forward network. Both are layers of one width.
 ///
 /// Shapes:    x, y [tokens, width]
 /// Source:    DeepSeek-V3 model code; pre-normalised residual blocks
@@ -87,8 +86,7 @@ struct block_layer {
         ops::add(be, y, saved.middle, added);
     }
 
-    /// dx holds dy on entry and the gradient of x on return: most of it passes through the residual stream
-    /// unchanged.
+    /// dx holds dy on entry and the gradient of x on return: most of it passes through the residual stream unchanged.
     static void backward(auto& be, Pass const& pass, auto const& p, auto x, auto& saved, auto dx, auto& g) {
         using T = typename decltype(dx)::element;
         auto const scope = be.scratch().scope();
@@ -125,19 +123,14 @@ struct block_layer {
     }
 
 private:
-    enum Use : std::uint64_t {
-        kAttention,
-        kAttentionOutput,
-        kFeedForward,
-        kFeedForwardOutput
-    };  // of random numbers
+    // What random numbers are used for.
+    enum Use : std::uint64_t { kAttention, kAttentionOutput, kFeedForward, kFeedForwardOutput };
 
     static Dropout dropout(Pass const& pass, Use use) {
         return {pass.residual_dropout, pass.random.fork(use)};
     }
 
-    // dy as the sublayer sees it behind its dropout. The residual stream needs it whole, so a mask acts on a
-    // copy.
+    // dy as the sublayer sees it behind its dropout. The residual stream needs it whole, so a mask acts on a copy.
     static auto masked(auto& be, auto dy, Dropout const& mask) {
         using T = typename decltype(dy)::element;
         if (!mask.active()) {

@@ -179,8 +179,10 @@ struct mla_layer {
 
     /// Appends the rows of x to the cache at pass.position and attends to all of it; one sequence.
     ///
-    /// A few rows use the absorbed form, which reads the latent cache as it is; many rows expand keys and
-    /// values first, as in training, which costs less arithmetic per row.
+    /// A few rows use the absorbed form, which reads the latent cache as it is; many rows expand keys and values first,
+    /// as in training, which costs less arithmetic per row.
+    ///
+    /// Shapes:    x, y [tokens, Dim]; the cache holds at least pass.position + tokens rows
     static void extend(auto& be, Pass const& pass, auto const& p, auto x, auto y, auto& cache) {
         using T = typename decltype(y)::element;
         auto const scope = be.scratch().scope();
@@ -210,9 +212,8 @@ struct mla_layer {
     }
 
 private:
-    // Expanding costs Heads * (NopeDim + ValueDim) * KVRank per key, once for all rows; the absorbed form
-    // costs about three times the arithmetic per (row, key). They meet at a dozen rows for the published
-    // sizes.
+    // Expanding costs Heads * (NopeDim + ValueDim) * KVRank per key, once for all rows; the absorbed form costs about
+    // three times the arithmetic per (row, key). They meet at a dozen rows for the published sizes.
     static constexpr index_t kAbsorbedRows = 8;
 
     // Queries, latents and the shared key of x, normed and rotated.
@@ -270,11 +271,11 @@ struct mla_rules {
 
 }  // namespace detail
 
-/// Multi-head latent attention: keys and values are expanded from one small latent per token, which is all
-/// that generation has to remember, together with a rotary key that all heads share.
+/// Multi-head latent attention: keys and values are expanded from one small latent per token, which is all that
+/// generation has to remember, together with a rotary key that all heads share.
 ///
-/// Dim: width; Heads; KVRank: width of the latent; QRank: of the query's own latent, 0 for none; RopeDim,
-/// NopeDim: the rotated and the unrotated part of a head's query and key; ValueDim: of its values.
+/// Dim is the width of the model, KVRank that of the latent, QRank that of the query's own latent (0: none). A head's
+/// query and key have a rotated part of RopeDim and an unrotated one of NopeDim, its values have ValueDim.
 ///
 /// Shapes:    x, y [tokens, Dim]; cache [positions, KVRank + RopeDim]
 /// Precision: softmax statistics and norms in accumulate_t
@@ -291,8 +292,7 @@ private:
     using rules = detail::mla_rules<Dim, Heads, KVRank, QRank, RopeDim, NopeDim, ValueDim>;
     static_assert(rules::positive,
                   "MLA<Dim, Heads, KVRank, QRank>: Dim, Heads and KVRank must be positive; QRank 0 means an "
-                  "uncompressed "
-                  "query");
+                  "uncompressed query");
     static_assert(rules::even,
                   "MLA<Dim, Heads, KVRank, QRank, RopeDim>: RopeDim must be even, it is rotated in pairs");
     static_assert(

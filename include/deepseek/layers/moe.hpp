@@ -58,9 +58,8 @@ struct moe_layer {
     };
     template <class Slot>
     struct Saved {
-        rows<Slot, Experts, wide> scores;  // affinities
-        rows<Slot, TopK, std::int32_t>
-            chosen;  // expert ids, so that a backward pass routes as the forward did
+        rows<Slot, Experts, wide> scores;       // affinities
+        rows<Slot, TopK, std::int32_t> chosen;  // ids: a backward pass routes as the forward pass did
         rows<Slot, TopK, wide> gates;
         rows<Slot, TopK * Hidden> gate, up;  // seen as [tokens * TopK, Hidden], sorted by expert
         rows<Slot, has_shared ? SharedHidden : 1> shared_gate, shared_up;
@@ -219,12 +218,12 @@ struct moe_rules {
 
 }  // namespace detail
 
-/// Mixture of experts: TopK of Experts small SwiGLU networks per token, weighted, plus one that every token
-/// uses.
+/// Mixture of experts: TopK of Experts small SwiGLU networks per token, weighted, plus one that every token uses.
 ///
-/// Shapes:    x, y [tokens, Dim]; router [Experts, Dim]; experts SwiGLU<Hidden>; shared SwiGLU<SharedHidden>
-/// (0: none) Precision: router logits, affinities and gates in accumulate_t of the weights Balance:   the
-/// router's bias is state: the optimizer never touches it; backward counts the experts' load in its
+/// Shapes:    x, y [tokens, Dim]; router [Experts, Dim]; experts SwiGLU<Hidden>; the shared expert
+///            SwiGLU<SharedHidden>, none where that is 0
+/// Precision: router logits, affinities and gates in accumulate_t of the weights
+/// Balance:   the router's bias is state: the optimizer never touches it; backward counts the experts' load in its
 ///            gradient, and ops::update_bias applies it once per optimizer step
 /// Source:    DeepSeek-V3 technical report, 2.1.2
 template <int Experts, int TopK, index_t Hidden, index_t SharedHidden = 0, Routing Route = Routing{}>

@@ -15,9 +15,8 @@
 
 namespace deepseek::inline DEEPSEEK_ABI {
 
-/// Multi-token prediction: Depth modules, the k-th of which sees token i + k beside the hidden state of
-/// position i and predicts token i + k + 1. Modules are built like the model's last block; embedding and head
-/// are the model's own.
+/// Multi-token prediction: Depth modules, the k-th of which sees token i + k beside the hidden state of position i and
+/// predicts token i + k + 1. Modules are built like the model's last block; embedding and head are the model's own.
 ///
 /// Source:    DeepSeek-V3 technical report, 2.2
 template <int Depth>
@@ -29,13 +28,11 @@ struct MTP {
 
 namespace detail {
 
-/// One MTP module without embedding and head: norms of the token and of the hidden state, their joint
-/// projection, a decoder block, and the norm before the head.
+/// One MTP module without embedding and head: norms of the token and of the hidden state, their joint projection, a
+/// decoder block, and the norm before the head.
 ///
-/// Shapes:    hidden [sequences * (length + 1), width], the previous depth's normed output, one row more per
-/// sequence
-///            than this module has; embedded [rows, width] of the tokens one further on; y [rows, width],
-///            normed
+/// Shapes:    saved.embedded [rows, width], of the tokens one further on; saved.hidden [rows, width], the normed output
+///            of the depth before without the last row of every sequence; saved.output [rows, width], normed
 /// Source:    DeepSeek-V3 technical report, eq. 21-24; the order of the concatenation is the published code's
 template <class Block, ModelOptions Options>
 struct mtp_module {
@@ -112,8 +109,7 @@ struct mtp_module {
                                saved.hidden_inverse_rms, ops::Write::overwrite);
     }
 
-    /// Continues one sequence while generating: saved.embedded and saved.hidden as in forward; writes y,
-    /// normed.
+    /// Continues one sequence while generating: saved.embedded and saved.hidden as in forward; writes y, normed.
     static void extend(auto& be, Pass const& pass, auto const& p, auto& saved, auto y, auto& cache) {
         join(be, p, saved);
         Block::extend(be, pass, p.block, saved.block_input, saved.block_output, cache);

@@ -80,7 +80,7 @@ struct swiglu_rules {
 ///
 /// Shapes:    x, y [tokens, Dim]; gate, up [Hidden, Dim]; down [Dim, Hidden]; no biases
 /// Saved:     2 Hidden values per token
-/// Source:    DeepSeek-V3 model code; spec of LLaMA's MLP
+/// Source:    Shazeer 2020; DeepSeek-V3 model code
 template <index_t Hidden>
 struct SwiGLU : std::conditional_t<detail::swiglu_rules<Hidden>::positive, detail::swiglu_spec<Hidden>,
                                    detail::Refused> {

@@ -26,7 +26,8 @@ struct blocks_spec {
 
 }  // namespace detail
 
-/// Count equal decoder blocks. FeedForward is a spec and takes its width from the attention.
+/// Count equal decoder blocks: x + attention(norm(x)), then the same with the feed-forward network. Attention is a
+/// layer; FeedForward is a spec and takes its width from the attention.
 template <int Count, class Attention, class FeedForward>
 struct Blocks : std::conditional_t<(Count > 0), detail::blocks_spec<Count, Attention, FeedForward>,
                                    detail::blocks_spec<1, detail::Refused, detail::Refused>> {
@@ -35,8 +36,8 @@ struct Blocks : std::conditional_t<(Count > 0), detail::blocks_spec<Count, Atten
 
 namespace detail {
 
-// Blocks of several kinds in order, the first of them the First-th block of the model. Equal blocks are an
-// array and run in a loop: the compiler sees each kind once, whatever the depth.
+// Blocks of several kinds in order, the first of them the First-th block of the model. Equal blocks are an array and
+// run in a loop: the compiler sees each kind once, whatever the depth.
 template <index_t First, ModelOptions Options, class... Kinds>
 struct Stack {
     static constexpr index_t size = 0;

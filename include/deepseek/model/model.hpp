@@ -81,8 +81,7 @@ struct model_type {
     /// Runs the blocks and the MTP modules over a batch and keeps in the arena what backward needs.
     ///
     /// Shapes:    batch.tokens, batch.targets [pass.sequences, pass.length], ids in [0, vocabulary)
-    /// Errors:    ShapeError if the batch is not of the pass's extents or sequences are not longer than the
-    /// MTP depth
+    /// Errors:    ShapeError if the batch is not of the pass's extents or sequences are not longer than the MTP depth
     template <class T, class B>
     static Tape<T> forward(B& be, Pass const& pass, viewed_params<model_type, T const> const& p,
                            Batch const& batch, Arena<B>& arena) {
@@ -112,11 +111,9 @@ struct model_type {
         return tape;
     }
 
-    /// Adds the losses of a forward pass to losses[0] (main), losses[k] (MTP depth k), each times
-    /// pass.loss_scale.
+    /// Adds the losses of a forward pass to losses[0] (main) and losses[k] (MTP depth k), each times pass.loss_scale.
     ///
-    /// Units:     nats per token of the main model: an MTP loss is divided by the same count though it has
-    /// fewer terms
+    /// Units:     nats per token of the main model: an MTP loss is divided by the same count though it has fewer terms
     template <class T, class B>
     static void loss(B& be, viewed_params<model_type, T const> const& p, Tape<T>& tape, double* losses) {
         for (std::size_t k = 0; k <= Depth; ++k) {
@@ -131,11 +128,11 @@ struct model_type {
                          viewed_params<model_type, T>& g, double mtp_weight, double* losses) {
         auto const& pass = tape.pass;
         auto const scope = be.scratch().scope();
-        auto d = be.scratch().template rows<T, width>(
-            pass.rows());  // gradient of the main output, then of the stream
+        // [tokens, width]: gradient of the main output, then of the stream
+        auto d = be.scratch().template rows<T, width>(pass.rows());
 
-        // The deepest module comes last forward, so first backward; each hands its hidden state's gradient to
-        // the depth before it.
+        // The deepest module comes last forward, so first backward; each hands its hidden state's gradient to the
+        // depth before it.
         head_loss_backward<T>(be, p, tape, 0, d, g, 1, losses);
         backward_mtp<T>(be, p, tape, d, g, mtp_weight, losses);
 
@@ -166,8 +163,8 @@ struct model_type {
     template <class Slot>
     using Cache = typename Blocks::template Cache<Slot>;
 
-    /// Continues one sequence by `tokens`, which follow the pass.position tokens in the cache; writes the
-    /// normed output of every new token.
+    /// Continues one sequence by `tokens`, which follow the pass.position tokens in the cache; writes the normed output
+    /// of every new token.
     ///
     /// Shapes:    output [tokens, width]; the cache holds at least pass.position + tokens rows
     template <class T, class W, class B>
@@ -183,7 +180,9 @@ struct model_type {
         ops::rms_norm(be, output, hidden, p.norm, inverse_rms, Options.norm_epsilon);
     }
 
-    /// logits [rows, vocabulary] of normed outputs.
+    /// The logits of normed outputs.
+    ///
+    /// Shapes:    out [rows, vocabulary]; output [rows, width]
     static void logits(auto& be, auto const& p, auto out, auto output) {
         ops::matmul_nt(be, out, output, head(p));
     }
@@ -256,9 +255,9 @@ private:
         return tape;
     }
 
-    // The head works on parts of the rows, so that the logits of a whole batch never exist at once. A part is
-    // large enough for the products to run at full speed and for the head's gradient, which every part reads
-    // and writes whole, not to dominate.
+    // The head works on parts of the rows, so that the logits of a whole batch never exist at once. A part is large
+    // enough for the products to run at full speed and for the head's gradient, which every part reads and writes
+    // whole, not to dominate.
     template <class T>
     static constexpr index_t kHeadRows = std::clamp<index_t>(
         (index_t{48} << 20) / (vocabulary * static_cast<index_t>(sizeof(T))) / 64 * 64, 64, 2048);
@@ -330,8 +329,8 @@ private:
 /// A language model of DeepSeek-V3's kind, as a type: Vocabulary<V>, then one or more Blocks, then optionally
 /// MTP<Depth> and Options<ModelOptions{…}>.
 ///
-/// Members:   vocabulary, width, layers, mtp_depth, options; Params, visit; forward, loss, backward, extend,
-/// logits Source:    DeepSeek-V3 technical report, 2; tensor names of Hugging Face's deepseek_v3
+/// Members:   vocabulary, width, layers, mtp_depth, options; Params, visit; forward, loss, backward, extend, logits
+/// Source:    DeepSeek-V3 technical report, 2; tensor names of Hugging Face's deepseek_v3
 template <class VocabularySize, class... Parts>
 struct Model : detail::model_base<VocabularySize, Parts...> {
 private:

@@ -13,8 +13,8 @@
 #include <deepseek/model/model.hpp>
 #include <deepseek/ops/rope.hpp>
 
-// Published models, as types. Counts are those of the released files: parameters without the routers' biases,
-// MTP modules without the embedding and head they share.
+// Published models, as types. Counts are those of the released files: parameters without the routers' biases, MTP
+// modules without the embedding and head they share.
 
 namespace deepseek::inline DEEPSEEK_ABI {
 
@@ -57,8 +57,7 @@ using Moonlight16B =
 static_assert(param_count<Moonlight16B> == 15'960'108'544);
 static_assert(active_param_count<Moonlight16B> == 2'914'774'528);
 
-/// The sizes of a well-known model of about 100 million parameters trained from scratch, in the published
-/// mathematics.
+/// 100 million parameters in the published mathematics: a size that trains from scratch on one machine.
 using FromScratch100M = Model<Vocabulary<50257>, Blocks<8, MLA<512, 8, 128, 192>, MoE<8, 2, 512, 768>>,
                               MTP<1>, Options<ModelOptions{.tied_head = true, .context = 1024}>>;
 static_assert(param_count<FromScratch100M> == 100'034'880);

@@ -17,8 +17,8 @@
 
 namespace deepseek::inline DEEPSEEK_ABI {
 
-/// One tensor for every parameter of model M, elements of T, in one buffer of backend B: weights, gradients,
-/// moments. All sets of a model have the same order. Starts as zeros.
+/// One tensor for every parameter of model M, elements of T, in one buffer of backend B: weights, gradients, moments.
+/// All sets of a model have the same order. Starts as zeros.
 ///
 /// Errors:    what the backend throws when it has not param_bytes<M, T> of memory
 template <class M, class T, class B>
@@ -33,10 +33,12 @@ public:
     Weights(Weights&&) noexcept = default;
     Weights& operator=(Weights&&) noexcept = default;
 
+    /// Views of all tensors, to write; view() and the const overload are to read.
     viewed_params<M, T>& params() { return params_; }
     viewed_params<M, T const> const& params() const { return const_params_; }
     viewed_params<M, T const> const& view() const { return const_params_; }
 
+    /// The whole buffer, in the backend's memory; between tensors there may be padding.
     std::byte* data() const { return buffer_.data(); }
     index_t bytes() const { return buffer_.bytes(); }
 
@@ -47,8 +49,8 @@ private:
 };
 
 namespace detail {
-// Names of tensors are hashed into their random stream, so that a tensor's values depend on its name and the
-// seed but not on what else the model has. FNV-1a.
+// Names of tensors are hashed into their random stream, so that a tensor's values depend on its name and the seed but
+// not on what else the model has. FNV-1a.
 inline std::uint64_t hash_name(std::string_view name) {
     std::uint64_t hash = 0xCBF2'9CE4'8422'2325U;
     for (char const letter : name) {
@@ -79,9 +81,8 @@ struct InitBlock {
 };
 }  // namespace detail
 
-/// Fills the weights: matrices normal with the model's init_deviation, those that write to the residual
-/// stream with init_deviation / sqrt(2 * layers), norm gains 1, biases 0. A tensor's values depend on the
-/// seed and its name alone.
+/// Fills the weights: matrices normal with the model's init_deviation, those that write to the residual stream with
+/// init_deviation / sqrt(2 * layers), norm gains 1, biases 0. A tensor's values depend on the seed and its name alone.
 template <class M, class T, class B>
 void initialize(B& be, Weights<M, T, B>& weights, Seed seed) {
     auto const deviation = M::options.init_deviation;

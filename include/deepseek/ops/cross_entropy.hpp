@@ -10,8 +10,8 @@
 
 #include <type_traits>
 
-// Targets are checked where text becomes ids, not here (see embedding.hpp). A target of -1 is ignored: its loss and its
-// gradient are 0.
+// Targets are checked where text becomes ids, not here (see embedding.hpp). A target of -1 is ignored: its loss and
+// its gradient are 0.
 
 namespace deepseek::inline DEEPSEEK_ABI::ops {
 

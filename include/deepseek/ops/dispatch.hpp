@@ -9,20 +9,18 @@
 
 #include <cstdint>
 
-// Moves tokens to the experts that were chosen for them and their outputs back. A pair is (token, choice),
-// numbered token * TopK + choice; dispatch sorts the pairs by expert, tokens in order within one expert.
+// Moves tokens to the experts that were chosen for them and their outputs back. A pair is (token, choice), numbered
+// token * TopK + choice; dispatch sorts the pairs by expert, tokens in order within one expert.
 
 namespace deepseek::inline DEEPSEEK_ABI::ops {
 
 /// Where every pair goes.
 ///
-/// Shapes:    offsets [Experts + 1]; pair_at [tokens * TopK]: the pair at each sorted row; row_of [tokens *
-/// TopK]: the
-///            sorted row of each pair
+/// Shapes:    offsets [Experts + 1]; pair_at, row_of [tokens * TopK]
 struct Dispatch {
-    std::int32_t* offsets = nullptr;
-    std::int32_t* pair_at = nullptr;
-    std::int32_t* row_of = nullptr;
+    std::int32_t* offsets = nullptr;  ///< expert e owns the sorted rows [offsets[e], offsets[e + 1])
+    std::int32_t* pair_at = nullptr;  ///< the pair at each sorted row
+    std::int32_t* row_of = nullptr;   ///< the sorted row of each pair
 };
 
 /// Sorts the pairs by expert: a stable counting sort.
@@ -38,7 +36,9 @@ void dispatch(B& be, Dispatch plan, Rows<I, TopK> chosen) {
     }
 }
 
-/// load[e] += the pairs of expert e.
+/// load[e] += the number of pairs of expert e.
+///
+/// Shapes:    load [Experts]; offsets [Experts + 1]
 template <class B, class T, index_t Experts>
 void count_load(B& be, Matrix<T, Experts, 1> load, std::int32_t const* offsets) {
     if constexpr (requires { count_load_impl(be, load, offsets); }) {
@@ -62,8 +62,8 @@ void gather_pairs(B& be, Rows<T, C> y, Rows<X, C> x, std::int32_t const* pair_at
     }
 }
 
-/// y[token] (=|+=) the sum over its pairs of gate * x[row of the pair], experts in ascending order. Without
-/// gates (null data) a plain sum: the gradient of gather_pairs.
+/// y[token] (=|+=) the sum over its pairs of gate * x[row of the pair], experts in ascending order. Without gates (null
+/// data) a plain sum: the gradient of gather_pairs.
 ///
 /// Shapes:    y [tokens, C]; x [tokens * TopK, C]; gates [tokens, TopK]
 /// Errors:    ShapeError if x has not TopK rows per row of y
@@ -79,12 +79,13 @@ void combine_pairs(B& be, Rows<T, C> y, Rows<X, C> x, Rows<G, TopK> gates, std::
     }
 }
 
-/// The gates' part of the experts' backward pass, between two products. With hidden activation h and dh the
-/// gradient it would have at gate 1, the gate's gradient is h · dh; then both are scaled by the gate, so that
-/// the gradient of the down projection (from h) and of what lies before (from dh) see it.
+/// The gates' part of the experts' backward pass, between two products. With hidden activation h and dh the gradient it
+/// would have at gate 1, the gate's gradient is h · dh; then both are scaled by the gate, so that the gradients of the
+/// down projection (from h) and of what lies before it (from dh) see it.
 ///
-/// Shapes:    dgates [tokens, TopK], written; hidden, dhidden [tokens * TopK, C] in sorted rows, scaled in
-/// place
+/// Shapes:    dgates, gates [tokens, TopK], the former written; hidden, dhidden [tokens * TopK, C] in sorted rows,
+///            scaled in place
+/// Errors:    ShapeError if the row counts differ
 template <class B, class T, class G, index_t C, index_t TopK>
 void gate_backward(B& be, Rows<T, TopK> dgates, Rows<T, C> hidden, Rows<T, C> dhidden, Rows<G, TopK> gates,
                    std::int32_t const* pair_at) {

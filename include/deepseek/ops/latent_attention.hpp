@@ -11,9 +11,8 @@
 #include <type_traits>
 
 // The absorbed form of multi-head latent attention, for a few new tokens against a long cache. The score
-// q_nope · (W_uk · latent) is taken as (q_nope · W_uk) · latent, and the values are expanded after they are
-// averaged: the cache is read as it is, and all heads share it. In order: absorb_query, latent_attention,
-// expand_values.
+// q_nope · (W_uk · latent) is taken as (q_nope · W_uk) · latent, and the values are expanded after they are averaged:
+// the cache is read as it is, and all heads share it. In order: absorb_query, latent_attention, expand_values.
 
 namespace deepseek::inline DEEPSEEK_ABI::ops {
 

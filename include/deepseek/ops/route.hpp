@@ -14,9 +14,8 @@ namespace deepseek::inline DEEPSEEK_ABI::ops {
 
 /// Chooses TopK experts per token and computes their gates.
 ///
-/// Affinity s is the scoring function of the logits. Experts are chosen by s + bias, within the best groups
-/// (sigmoid: a group counts the sum of its two best; softmax: its best), ties to the lower index. Gates come
-/// from s alone.
+/// Affinity s is the scoring function of the logits. Experts are chosen by s + bias, within the best groups (sigmoid: a
+/// group counts the sum of its two best; softmax: its best), ties to the lower index. Gates come from s alone.
 ///
 /// Shapes:    logits [tokens, Experts], replaced by the affinities s; bias [Experts] or null;
 ///            chosen [tokens, TopK], expert ids in ascending order; gates [tokens, TopK] in the same order
@@ -36,9 +35,8 @@ void route(B& be, Rows<T, Experts> logits, std::type_identity_t<T> const* bias,
     }
 }
 
-/// Gradient of the router's logits from those of the gates. Nothing flows through the choice. With a balance
-/// loss, `load` holds its factor per sequence and expert (see balance_loss) and every expert's affinity
-/// receives its share.
+/// Gradient of the router's logits from those of the gates. Nothing flows through the choice. With a balance loss,
+/// `load` holds its factor per sequence and expert (see balance_loss) and every expert's affinity receives its share.
 ///
 /// Shapes:    dlogits [tokens, Experts]; dgates [tokens, TopK]; scores: affinities [tokens, Experts];
 ///            load [sequences, Experts], or null data for none
@@ -67,10 +65,10 @@ void route_backward(B& be, Rows<T, Experts> dlogits, Rows<G, TopK> dgates,
 
 /// The sequence-wise balance loss: per sequence, sum over experts of load times mean normalised affinity.
 ///
-/// Shapes:    scores [sequences * length, Experts]; load [sequences, Experts], written: Experts / (TopK ·
-/// length) times
-///            the number of tokens that have the expert among their TopK unbiased, ungrouped affinities;
-///            loss [sequences, 1], written: 1 where all experts are used alike; multiply by alpha
+/// Shapes:    scores [sequences * length, Experts]: affinities; load [sequences, Experts], written: Experts / (TopK ·
+///            length) times the number of tokens that have the expert among their TopK best, bias and groups left
+///            aside; loss [sequences, 1], written: 1 where all experts are used alike, to be multiplied by alpha
+/// Errors:    ShapeError if scores are not sequences of equal length or load and loss differ in rows
 /// Source:    DeepSeek-V3 technical report, eq. 17-20
 template <index_t TopK, class B, class T, index_t Experts>
 void balance_loss(B& be, Rows<T, Experts> load, Rows<T, 1> loss,
@@ -86,8 +84,8 @@ void balance_loss(B& be, Rows<T, Experts> load, Rows<T, 1> loss,
     }
 }
 
-/// One step of auxiliary-loss-free balancing: every expert's bias moves by `speed` towards the mean load; an
-/// expert at the mean keeps it. The counts are set to zero.
+/// One step of auxiliary-loss-free balancing: the bias of every expert above the mean load falls by `speed`, that of
+/// every one below rises by it; an expert at the mean keeps its own. The counts are set to zero.
 ///
 /// Shapes:    bias, load [experts]; load counts (token, choice) pairs over one whole optimizer step
 /// Source:    DeepSeek-V3 technical report, 2.1.2

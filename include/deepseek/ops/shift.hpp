@@ -9,8 +9,8 @@
 
 #include <type_traits>
 
-// What multi-token prediction does to sequences: the k-th depth is k rows shorter, sees tokens k further on
-// and the hidden states of the depth before without their last row.
+// What multi-token prediction does to sequences: the k-th depth is k rows shorter, sees tokens k further on and the
+// hidden states of the depth before without their last row.
 
 namespace deepseek::inline DEEPSEEK_ABI::ops {
 
@@ -46,6 +46,7 @@ void drop_last(B& be, Rows<T, C> y, Rows<X, C> x, index_t sequences) {
 
 /// dx += dy on all but the last row of every sequence: the gradient of drop_last.
 ///
+/// Shapes:    dx [sequences * length, C]; dy [sequences * (length - 1), C]
 /// Errors:    ShapeError if the row counts are not those of drop_last
 template <class B, class T, class Y, index_t C>
 void drop_last_backward(B& be, Rows<T, C> dx, Rows<Y, C> dy, index_t sequences) {

@@ -11,8 +11,8 @@
 
 namespace deepseek::inline DEEPSEEK_ABI {
 
-/// AdamW's constants. Decay is decoupled (Loshchilov and Hutter 2019) and acts on matrices only, not on norm
-/// gains and biases. The defaults are the V3 report's; it does not state epsilon.
+/// AdamW's constants. Decay is decoupled (Loshchilov and Hutter 2019) and acts on matrices only, not on norm gains and
+/// biases. The defaults are the V3 report's; it does not state epsilon.
 struct AdamWOptions {
     double beta1 = 0.9;
     double beta2 = 0.95;
@@ -26,23 +26,22 @@ struct TrainOptions {
     AdamWOptions adamw{};
     double clip_norm = 1;  ///< largest L2 norm of all gradients together; 0: no clipping
 
-    double mtp_weight = 0.3;  ///< of the mean of the MTP losses, at first …
-    double mtp_weight_final =
-        0.1;  ///< … and after mtp_switch of the run's steps; V3: 10 of 14.8 trillion tokens
-    double mtp_switch = 0.67;
+    double mtp_weight = 0.3;        ///< of the mean of the MTP losses, at first …
+    double mtp_weight_final = 0.1;  ///< … and later
+    double mtp_switch = 0.67;  ///< the part of the run's steps after which; V3: 10 of 14.8 trillion tokens
 
     double balance_alpha = 1e-4;  ///< weight of the sequence-wise balance loss
     float bias_speed = 1e-3F;     ///< change of the routers' biases per step …
     double bias_freeze = 1;       ///< … until this part of the run, then none; V3: 0.97
 
-    float embedding_dropout = 0;
-    float attention_dropout = 0;
-    float residual_dropout = 0;
+    float embedding_dropout = 0;  ///< probability of zero; of the embedded tokens
+    float attention_dropout = 0;  ///< of attention weights
+    float residual_dropout = 0;   ///< of what attention and feed-forward networks add to the residual stream
 
     bool recompute =
-        false;    ///< blocks run forward again in the backward pass: less memory, a third more arithmetic
-    Seed seed{};  ///< of dropout masks
-    int max_skips = 5;  ///< consecutive steps without a finite loss and gradient before training gives up
+        false;          ///< run blocks forward again to go backward: less memory, a third more arithmetic
+    Seed seed{};        ///< of dropout masks
+    int max_skips = 5;  ///< how many steps in a row may lack a finite loss and gradient norm
 
     /// Errors:    Error naming the first value that makes no sense
     void validate() const {
@@ -74,11 +73,13 @@ struct TrainOptions {
         expects(max_skips >= 0, "TrainOptions: max_skips is negative: ", max_skips);
     }
 
+    /// The weight of the MTP losses in a step, counted from 0.
     double mtp_weight_at(index_t step) const {
         return static_cast<double>(step) < mtp_switch * static_cast<double>(schedule.total)
                    ? mtp_weight
                    : mtp_weight_final;
     }
+    /// How far routers' biases move in a step, counted from 0.
     float bias_speed_at(index_t step) const {
         return static_cast<double>(step) < bias_freeze * static_cast<double>(schedule.total) ? bias_speed : 0;
     }

@@ -44,9 +44,8 @@ struct StepReport {
     bool skipped = false;   ///< loss or norm was not finite: weights, moments and biases are as before
 };
 
-/// Trains model M with elements T on backend B: forward and backward over micro-batches, clipping, AdamW, and
-/// the routers' balancing, with one wait for the backend per step and no allocation once a step of equal
-/// extents has run.
+/// Trains model M with elements T on backend B: forward and backward over micro-batches, clipping, AdamW, and the
+/// routers' balancing, with one wait for the backend per step and no allocation once a step of equal extents has run.
 ///
 /// Resuming from the same weights, moments and counters continues bit for bit.
 template <class M, class T, class B>
@@ -86,21 +85,21 @@ public:
         schedule.validate();
         options_.schedule = schedule;
     }
+    /// Where the run stands; assign to it, to the weights and to the moments to go on with another run.
     Progress& progress() { return progress_; }
     Progress const& progress() const { return progress_; }
     Weights<M, T, B>& weights() { return *weights_; }
     Weights<M, T, B>& first_moment() { return first_moment_; }
     Weights<M, T, B>& second_moment() { return second_moment_; }
-    /// How often every expert was chosen in the last step, for each mixture of experts in the order of the
-    /// model.
+    /// How often every expert was chosen in the last step, for each mixture of experts in the order of the model.
     std::vector<std::vector<double>> const& expert_load() const { return load_; }
     /// The most bytes of activations ever in use at once.
     index_t activation_bytes() const { return arena_.high_water() + backend_->scratch().high_water(); }
 
     /// One optimizer step over micro-batches of equal weight.
     ///
-    /// Errors:    ShapeError on a batch that is none; Error after max_skips + 1 consecutive steps without
-    /// finite loss
+    /// Errors:    Error if there is none; ShapeError if one has not the tokens its extents say; Error after more than
+    ///            max_skips consecutive steps without a finite loss and gradient norm
     StepReport<depth> step(std::span<Batch const> micro_batches) {
         expects(!micro_batches.empty(), "Trainer::step: no micro-batch");
         auto const mtp_weight = options_.mtp_weight_at(progress_.step);
@@ -158,6 +157,8 @@ public:
     }
 
     /// Mean losses of batches of equal weight, without dropout, without changing anything.
+    ///
+    /// Errors:    Error if there is no batch; ShapeError if one has not the tokens its extents say
     Losses<depth> evaluate(std::span<Batch const> batches) {
         expects(!batches.empty(), "Trainer::evaluate: no batch");
         for (auto const& batch : batches) {
