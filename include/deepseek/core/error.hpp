@@ -6,6 +6,9 @@
 
 #include <charconv>
 #include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -37,22 +40,62 @@ public:
 };
 
 namespace detail {
-inline void append(std::string& text, std::string_view part) { text += part; }
-template <class T>
-requires std::integral<T> || std::floating_point<T>
-void append(std::string& text, T value) {
-    char digits[64];
-    auto const end = std::to_chars(digits, digits + sizeof digits, value);
-    text.append(digits, end.ptr);
+
+// A string or number of a message, its type erased, so that messages are joined in one place and not once per
+// combination of types.
+class MessagePart {
+public:
+    MessagePart(std::string_view text) : text_(text) {}
+    MessagePart(std::string const& text) : text_(text) {}
+    MessagePart(char const* text) : text_(text) {}
+    template <std::signed_integral T>
+    MessagePart(T value) {
+        print(static_cast<std::int64_t>(value));
+    }
+    template <std::unsigned_integral T>
+    MessagePart(T value) {
+        print(static_cast<std::uint64_t>(value));
+    }
+    MessagePart(float value) { print(value); }
+    MessagePart(double value) { print(value); }
+    MessagePart(MessagePart const&) = delete;  // text_ may point into the object
+    MessagePart& operator=(MessagePart const&) = delete;
+    ~MessagePart() = default;
+
+    std::string_view text() const { return text_; }
+
+private:
+    static constexpr std::size_t kDigits = 32;  // the widest are doubles with 24
+
+    template <class T>
+    [[gnu::noinline]] void print(T value) {
+        text_ = {digits_,
+                 static_cast<std::size_t>(std::to_chars(digits_, digits_ + kDigits, value).ptr - digits_)};
+    }
+
+    char digits_[kDigits];
+    std::string_view text_;
+};
+
+inline std::string join(std::initializer_list<MessagePart> parts) {
+    std::string text;
+    for (auto const& part : parts) {
+        text += part.text();
+    }
+    return text;
 }
+
+template <class E>
+[[noreturn, gnu::noinline]] inline void fail(std::initializer_list<MessagePart> parts) {
+    throw E(join(parts));
+}
+
 }  // namespace detail
 
 /// Joins strings and numbers into one message. (std::format is missing from the oldest library we support.)
 template <class... Parts>
 std::string message(Parts const&... parts) {
-    std::string text;
-    (detail::append(text, parts), ...);
-    return text;
+    return detail::join({detail::MessagePart(parts)...});
 }
 
 /// Throws E with the joined parts unless the condition holds. For public entries, once per call; the message is built
@@ -60,7 +103,7 @@ std::string message(Parts const&... parts) {
 template <class E = Error, class... Parts>
 constexpr void expects(bool condition, Parts const&... parts) {
     if (!condition) [[unlikely]] {
-        throw E(message(parts...));
+        detail::fail<E>({detail::MessagePart(parts)...});
     }
 }
 

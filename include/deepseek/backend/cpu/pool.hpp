@@ -77,40 +77,7 @@ public:
     /// left out
     template <class F>
     void run(index_t tasks, F const& f) {
-        if (tasks <= 0) {
-            return;
-        }
-        if (auto const worker = current_worker(); worker >= 0) {
-            call_range(f, 0, tasks, worker);
-            return;
-        }
-        std::lock_guard const turn{turn_};
-        caller_.store(std::this_thread::get_id(), std::memory_order_relaxed);
-        Leave const leave{*this};
-        if (tasks == 1 || workers_.empty()) {
-            call_range(f, 0, tasks, 0);
-            return;
-        }
-        if (workspace_grew_.load(std::memory_order_relaxed)) {
-            even_out_workspaces();
-        }
-        job_ = {&f,
-                [](void const* body, index_t task, int worker) {
-                    call(*static_cast<F const*>(body), task, worker);
-                },
-                tasks};
-        failed_task_.store(tasks, std::memory_order_relaxed);
-        done_.store(0, std::memory_order_relaxed);
-        left_.store(tasks);  // publishes the job; seq_cst, see sleep_until
-        if (sleepers_.load() > 0) {
-            std::lock_guard const lock{mutex_};
-            wake_workers_.notify_all();
-        }
-        take_tasks(0);
-        wait(wake_caller_, [this] { return done_.load() == job_.tasks; });
-        if (failure_) {
-            std::rethrow_exception(std::exchange(failure_, nullptr));
-        }
+        run(Job{&f, call<F>, tasks});
     }
 
     /// Scratch memory of a worker: of no other while a task runs as that worker.
@@ -130,7 +97,8 @@ private:
     // The machine code of a body exists once. Copies inlined into several callers may contract a·b + c·d into fused
     // multiply-adds in different ways, and results would then depend on the number of threads.
     template <class F>
-    DEEPSEEK_ONE_COPY static void call(F const& f, index_t task, int worker) {
+    DEEPSEEK_ONE_COPY static void call(void const* body, index_t task, int worker) {
+        auto const& f = *static_cast<F const*>(body);
         if constexpr (std::is_invocable_v<F const&, index_t, int>) {
             f(task, worker);
         } else {
@@ -138,10 +106,42 @@ private:
         }
     }
 
-    template <class F>
-    static void call_range(F const& f, index_t begin, index_t end, int worker) {
-        for (auto task = begin; task < end; ++task) {
-            call(f, task, worker);
+    void run(Job const& job) {
+        if (job.tasks <= 0) {
+            return;
+        }
+        if (auto const worker = current_worker(); worker >= 0) {
+            run_alone(job, worker);
+            return;
+        }
+        std::lock_guard const turn{turn_};
+        caller_.store(std::this_thread::get_id(), std::memory_order_relaxed);
+        Leave const leave{*this};
+        if (job.tasks == 1 || workers_.empty()) {
+            run_alone(job, 0);
+            return;
+        }
+        if (workspace_grew_.load(std::memory_order_relaxed)) {
+            even_out_workspaces();
+        }
+        job_ = job;
+        failed_task_.store(job.tasks, std::memory_order_relaxed);
+        done_.store(0, std::memory_order_relaxed);
+        left_.store(job.tasks);  // publishes the job; seq_cst, see wait
+        if (sleepers_.load() > 0) {
+            std::lock_guard const lock{mutex_};
+            wake_workers_.notify_all();
+        }
+        take_tasks(0);
+        wait(wake_caller_, [this] { return done_.load() == job_.tasks; });
+        if (failure_) {
+            std::rethrow_exception(std::exchange(failure_, nullptr));
+        }
+    }
+
+    static void run_alone(Job const& job, int worker) {
+        for (index_t task = 0; task < job.tasks; ++task) {
+            job.call(job.body, task, worker);
         }
     }
 
