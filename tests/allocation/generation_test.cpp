@@ -22,12 +22,12 @@ using M = ds::Model<ds::Vocabulary<500>, ds::Blocks<1, Attention, ds::SwiGLU<160
                     ds::Options<ds::ModelOptions{.init_deviation = 0.3, .context = kContext}>>;
 
 template <class W>
-void check(int threads, ds::Sampling const& how) {
+void check(int threads, ds::Sampling const& how, ds::index_t max_tokens = kContext) {
     CAPTURE(threads);
     ds::Cpu cpu{{.threads = threads}};
     ds::Weights<M, W, ds::Cpu> weights{cpu};
     ds::initialize(cpu, weights, ds::Seed{1});
-    ds::Session<M, W, ds::Cpu> session{cpu, weights};
+    ds::Session<M, W, ds::Cpu> session{cpu, weights, {.max_tokens = max_tokens}};
     ds::Sampler sampler{how};
     std::vector<ds::Token> history{7};
     history.reserve(kContext + 1);
@@ -54,6 +54,6 @@ TEST_CASE_TEMPLATE("generation: a token allocates nothing from the prompt to the
 }
 
 TEST_CASE("generation: a sampler whose penalty looks back on everything allocates nothing") {
-    check<float>(1, {.temperature = 1.5, .top_k = 0, .repeat_penalty = 1.1, .repeat_last = -1});
-    check<float>(2, {.temperature = 0, .repeat_penalty = 1.1, .repeat_last = -1});
+    check<float>(1, {.temperature = 1.5, .top_k = 0, .repeat_penalty = 1.1, .repeat_last = -1}, 300);
+    check<float>(2, {.temperature = 0, .repeat_penalty = 1.1, .repeat_last = -1}, 300);
 }

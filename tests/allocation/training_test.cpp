@@ -59,12 +59,12 @@ void check(int threads, ds::TrainOptions const& options) {
     step();  // arenas learn how much it takes …
     step();  // … and put that in one piece
     auto const before = allocations();
-    for (int i = 0; i < 12; ++i) {
+    for (int i = 0; i < 6; ++i) {
         step();
     }
     auto const taken = allocations() - before;
     CHECK(taken == 0);
-    CHECK(trainer.progress().updates == 14);
+    CHECK(trainer.progress().updates == 8);
 }
 
 }  // namespace
