@@ -21,3 +21,14 @@ file(MAKE_DIRECTORY "${CMAKE_CURRENT_BINARY_DIR}/readme_program")
 add_test(NAME readme.program COMMAND test_readme_program
     WORKING_DIRECTORY "${CMAKE_CURRENT_BINARY_DIR}/readme_program")
 set_tests_properties(readme.program PROPERTIES LABELS example TIMEOUT 300)
+
+# The layer in README.md is a part of examples/06_custom_layer.cpp, word for word.
+file(READ "${PROJECT_SOURCE_DIR}/README.md" readme)
+file(READ "${PROJECT_SOURCE_DIR}/examples/06_custom_layer.cpp" example)
+string(REGEX REPLACE ".*<!-- layer -->\n```cpp\n" "" layer "${readme}")
+string(FIND "${layer}" "\n```\n" closing)
+string(SUBSTRING "${layer}" 0 ${closing} layer)
+string(FIND "${example}" "${layer}" position)
+if(closing EQUAL -1 OR position EQUAL -1)
+    message(FATAL_ERROR "The layer in README.md is not in examples/06_custom_layer.cpp as it stands there")
+endif()

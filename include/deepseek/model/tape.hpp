@@ -7,7 +7,6 @@
 #include <deepseek/core/pass.hpp>
 #include <deepseek/core/slot.hpp>
 #include <deepseek/core/view.hpp>
-#include <deepseek/core/visit.hpp>
 
 #include <array>
 #include <cstddef>
@@ -56,12 +55,9 @@ constexpr index_t tape_bytes() {
                  static_cast<index_t>(sizeof(accumulate_t<T>)) +
                  2 * (M::mtp_depth + 1) * static_cast<index_t>(sizeof(Token));
     if constexpr (!Recompute) {
-        described_params<M> params{};
-        M::Blocks::each(
-            [&]<class Block>(std::type_identity<Block>, index_t, auto const&) {
-                bytes += static_cast<index_t>(sizeof(typename Block::template Saved<Sized<T>>));
-            },
-            params.blocks);
+        M::Blocks::each([&]<class Block>(std::type_identity<Block>, index_t) {
+            bytes += static_cast<index_t>(sizeof(typename Block::template Saved<Sized<T>>));
+        });
     }
     if constexpr (M::mtp_depth > 0) {
         bytes += M::mtp_depth * static_cast<index_t>(sizeof(typename M::MtpModule::template Saved<Sized<T>>));
