@@ -10,10 +10,10 @@
 #include <cstddef>
 #include <cstdint>
 
-// What a backend must have: memory, copies, a parallel loop, and matrix products. Everything else (norms,
-// attention, losses, optimizer) is composed from these in ops/generic; a backend that can do better overloads
-// <op>_impl for its own type next to its definition, and ops/ finds the overload by argument-dependent
-// lookup. meter.hpp is the smallest example.
+// What a backend must have: memory, copies, a parallel loop, and matrix products. Everything else (norms, attention,
+// losses, optimizer) is composed from these in ops/generic; a backend that can do better overloads <op>_impl for its
+// own type next to its definition, and ops/ finds the overload by argument-dependent lookup. meter.hpp is the smallest
+// example.
 
 namespace deepseek::inline DEEPSEEK_ABI {
 
@@ -42,15 +42,15 @@ struct LoopBody {
 };
 }  // namespace detail
 
-/// Calls f(i) for every i in [0, count), in any order and possibly at once. `cost` is a rough number of
-/// elements one call touches: loops too small to be worth spreading stay on one thread.
+/// Calls f(i) for every i in [0, count), in any order and possibly at once. `cost` is a rough number of elements one
+/// call touches: loops too small to be worth spreading stay on one thread.
 template <class B>
 concept Loops = requires(B& be, index_t count, index_t cost) {
     be.for_each(count, cost, detail::LoopBody{});
 };
 
-/// out (=|+=) op(a) · op(b), sums in accumulate_t; and the same for groups of rows, each with its own matrix
-/// of a stack: `offsets` [groups + 1] are the groups' first rows.
+/// out (=|+=) op(a) · op(b), sums in accumulate_t; and the same for groups of rows, each with its own matrix of a
+/// stack: `offsets` [groups + 1] are the groups' first rows.
 template <class B>
 concept Multiplies = requires(B& be, Strided<float> out, Strided<float const> in, std::int32_t const* offsets,
                               index_t groups, bool flag) {
@@ -60,6 +60,7 @@ concept Multiplies = requires(B& be, Strided<float> out, Strided<float const> in
     grouped_matmul_tn_impl(be, out, in, in, offsets, groups, flag);  // w_g = a_gᵀ · b_g
 };
 
+/// Where models run: the first argument of every function that computes.
 template <class B>
 concept Backend = Allocates<B> && Copies<B> && Loops<B> && Multiplies<B>;
 

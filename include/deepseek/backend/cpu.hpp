@@ -22,8 +22,8 @@ namespace deepseek::inline DEEPSEEK_ABI {
 
 /// Computes on the host's processor: double, float, and float with bf16 weights.
 ///
-/// Results are the same bits for any number of threads: work is cut into parts of fixed size, and sums have a
-/// fixed order. One Cpu serves one thread of the program at a time; make one per thread.
+/// Results are the same bits for any number of threads: every sum has an order that depends on the extents alone. One
+/// Cpu serves one thread of the program at a time; make one per thread.
 class Cpu {
 public:
     struct Options {
@@ -35,8 +35,10 @@ public:
 
     int threads() const { return pool_.threads(); }
     cpu::Pool& pool() { return pool_; }
+    /// Memory for temporaries inside one operation.
     Arena<Cpu>& scratch() { return scratch_; }
 
+    /// Errors:    Error if the system has no memory left
     std::byte* allocate(index_t bytes) {
         auto* const memory = ::operator new(static_cast<std::size_t>(bytes), kAlignment, std::nothrow);
         expects(memory != nullptr, "Cpu: the system has no ", bytes, " bytes of memory left");

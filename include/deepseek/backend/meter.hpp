@@ -13,7 +13,7 @@
 
 namespace deepseek::inline DEEPSEEK_ABI {
 
-/// Computes nothing and counts: a dry run of any program written for a backend says what it would take. Its memory has
+/// Computes nothing and counts: a dry run of a program written for a backend says what it would take. Its memory has
 /// addresses but no bytes behind them; what is copied to the host is zeros.
 ///
 /// Units:     bytes; floating-point operations of products and attention, a multiply-add as two
@@ -50,6 +50,7 @@ public:
         ++launches_;
     }
 
+    /// Notes one product of so many floating-point operations.
     void count(double operations) {
         operations_ += operations;
         ++launches_;

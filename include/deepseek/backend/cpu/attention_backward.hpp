@@ -251,8 +251,7 @@ void differentiate(HeadOutputs<T> const& to, HeadInputs<T> const& head, HeadGrad
     }
 
     BackwardStrip<T> strip{head, scope};
-    auto* const dq =
-        scope.take<T>(k_stride * Tile::kQueries);  // [key_stride, kQueries]: sum over the parts so far
+    auto* const dq = scope.take<T>(k_stride * Tile::kQueries);  // [key_stride, kQueries], summed over parts
     for (index_t begin = 0; begin < shape.length_q; begin += Tile::kQueries) {
         strip.pack(gradients, begin);
         for (index_t part = 0; part < parts; ++part) {

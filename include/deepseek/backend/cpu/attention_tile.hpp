@@ -20,6 +20,7 @@
 
 namespace deepseek::inline DEEPSEEK_ABI::cpu::detail {
 
+/// The extents of a tile of attention, for elements of T.
 template <class T>
 struct AttentionTile {
     /// Sums held in registers: kRows x kVectors vectors, which leaves registers for the operands and hides the latency

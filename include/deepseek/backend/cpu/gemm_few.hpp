@@ -166,7 +166,7 @@ template <class T, class A, class B>
     }
     constexpr int kMany = kVectorRegisters / 4;  // as in MicroTile
     constexpr auto kBlock =
-        few_cols_unit<T>(true);  // columns whose weights stay in a cache for the next rows
+        few_cols_unit<T>(true);  // columns: their weights stay in a cache for the next rows
     for (index_t j = 0; j < c.cols; j += kBlock) {
         for (index_t i = 0; i < c.rows;) {
             Strided<T> const out{c.row(i) + j, c.rows - i, std::min(kBlock, c.cols - j), c.stride};

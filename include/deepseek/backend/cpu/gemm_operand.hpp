@@ -15,9 +15,11 @@ struct Operand {
     index_t stride = 0;            ///< elements from one row in memory to the next
     bool depth_contiguous = true;  ///< rows in memory run along p; otherwise along the kept index
 
+    /// The element of a kept index and a step of depth.
     T const* at(index_t kept, index_t p) const {
         return depth_contiguous ? data + kept * stride + p : data + p * stride + kept;
     }
+    /// The operand from a kept index on.
     Operand from(index_t kept) const { return {at(kept, 0), stride, depth_contiguous}; }
 };
 
@@ -30,6 +32,7 @@ struct Product {
     index_t depth = 0;
     bool add = false;
 
+    /// The product of some rows of a and of b alone: a part of c.
     Product tile(index_t row, index_t rows, index_t col, index_t cols) const {
         return {{c.row(row) + col, rows, cols, c.stride}, a.from(row), b.from(col), depth, add};
     }

@@ -28,15 +28,13 @@
 
 namespace deepseek::inline DEEPSEEK_ABI::cpu {
 
-/// A fixed set of threads that share out the tasks of one run() at a time. The caller of run() is one of
-/// them.
+/// A fixed set of threads that share out the tasks of one run() at a time. The caller of run() is one of them.
 ///
-/// A run hands tasks out in ascending order to whoever is free, so which thread computes a task varies; a
-/// result repeats bit for bit if each task computes its own part from the task's number alone.
+/// A run hands tasks out in ascending order to whoever is free, so which thread computes a task varies; a result
+/// repeats bit for bit if each task computes its own part from the task's number alone.
 ///
-/// Waiting threads look for work for about 50 µs, so that consecutive runs follow each other within a
-/// microsecond, and then sleep. A run never waits for a thread that sleeps or is busy elsewhere: only for
-/// tasks already begun.
+/// Waiting threads look for work for about 50 µs, so that consecutive runs follow each other within a microsecond, and
+/// then sleep. A run never waits for a thread that sleeps or is busy elsewhere: only for tasks already begun.
 class Pool {
 public:
     /// Starts threads - 1 threads; one thread or fewer starts none, and every run is a plain loop.
@@ -67,14 +65,13 @@ public:
     /// Threads that take part in a run, the caller included; at least 1.
     int threads() const { return static_cast<int>(workspaces_.size()); }
 
-    /// Calls f(task), or f(task, worker) with worker in [0, threads()), once for every task in [0, tasks),
-    /// and returns when all are done. Two calls with the same worker never overlap.
+    /// Calls f(task), or f(task, worker) with worker in [0, threads()), once for every task in [0, tasks), and returns
+    /// when all are done. Two calls with the same worker never overlap.
     ///
-    /// From inside a task of the same pool the tasks run at once in a plain loop, as the worker of the outer
-    /// task. Several threads may call run(); they take turns.
+    /// From inside a task of the same pool the tasks run at once in a plain loop, as the worker of the outer task.
+    /// Several threads may call run(); they take turns.
     ///
-    /// Errors:    what a task throws; where several do, the one of the lowest task. Later tasks may then be
-    /// left out
+    /// Errors:    what a task throws; where several do, the one of the lowest task. Later tasks may then be left out
     template <class F>
     void run(index_t tasks, F const& f) {
         run(Job{&f, call<F>, tasks});
@@ -158,8 +155,8 @@ private:
         workspace_grew_.store(false, std::memory_order_relaxed);
     }
 
-    // Which worker the calling thread is in a run now under way; -1 outside. Thread numbers are compared
-    // instead of keeping a thread_local, which would be a global.
+    // Which worker the calling thread is in a run now under way; -1 outside. Thread numbers are compared instead of
+    // keeping a thread_local, which would be a global.
     int current_worker() const {
         auto const self = std::this_thread::get_id();
         if (self == caller_.load(std::memory_order_relaxed)) {
@@ -173,9 +170,9 @@ private:
         return -1;
     }
 
-    // Takes tasks until none is left. Only the holder of a task reads job_: it is stable until that task is
-    // done, and a thread that comes late finds no task and touches nothing. Tasks are taken several at a
-    // time, fewer towards the end, so that many small ones cost little and the last ones balance.
+    // Takes tasks until none is left. Only the holder of a task reads job_: it is stable until that task is done, and a
+    // thread that comes late finds no task and touches nothing. Tasks are taken several at a time, fewer towards the
+    // end, so that many small ones cost little and the last ones balance.
     void take_tasks(int worker) {
         auto left = left_.load(std::memory_order_relaxed);
         while (left > 0) {
@@ -218,9 +215,8 @@ private:
         }
     }
 
-    // Spins, then sleeps, until ready(). No wake-up is lost: the sleeper counts itself and then asks ready(),
-    // the other side makes ready() true and then reads the count; all four are seq_cst, so one of them sees
-    // the other.
+    // Spins, then sleeps, until ready(). No wake-up is lost: the sleeper counts itself and then asks ready(), the other
+    // side makes ready() true and then reads the count; all four are seq_cst, so one of them sees the other.
     template <class Ready>
     void wait(std::condition_variable& wake, Ready const& ready) {
         auto const give_up = std::chrono::steady_clock::now() + std::chrono::microseconds{50};

@@ -15,8 +15,8 @@
 
 namespace deepseek::inline DEEPSEEK_ABI::cpu {
 
-/// Scratch memory of one worker, taken and given back like a stack. It keeps what it once allocated, so a
-/// task that takes the same amounts again allocates nothing.
+/// Scratch memory of one worker, taken and given back like a stack. It keeps what it once allocated, so a task that
+/// takes the same amounts again allocates nothing.
 ///
 /// Errors:    std::bad_alloc; Error if a size overflows
 class Workspace {
@@ -42,8 +42,7 @@ public:
         Scope(Scope const&) = delete;
         Scope& operator=(Scope const&) = delete;
 
-        /// Uninitialised memory for `count` elements, aligned to kAlignment bytes, valid until the scope
-        /// ends.
+        /// Uninitialised memory for `count` elements, aligned to kAlignment bytes, valid until the scope ends.
         template <class T>
         T* take(index_t count) {
             static_assert(std::is_trivially_copyable_v<T> && std::is_trivially_destructible_v<T>,
