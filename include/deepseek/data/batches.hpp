@@ -21,14 +21,15 @@ namespace deepseek::inline DEEPSEEK_ABI::data {
 
 /// In which order windows of text are trained on.
 enum class Order : std::uint8_t {
-    /// Every epoch cuts the text into windows that do not overlap and takes each of them once, in a new random order. The
-    /// cut is shifted by a random amount every epoch, so windows begin at different places and the ends of the text,
-    /// less than two windows that fit no cut, differ too.
+    /// Every epoch cuts the text into windows that do not overlap and takes each of them once, in a new random order.
+    /// The cut is shifted by a random amount every epoch, so windows begin at different places and the ends of the
+    /// text, less than two windows that fit no cut, differ too.
     shuffled,
     /// Every window begins at a random place, independently of all others, as in nanoGPT.
     independent
 };
 
+/// What batches are, and in which order they come.
 struct BatchOptions {
     index_t sequences = 1;  ///< windows per batch
     index_t length = 0;     ///< tokens per window
@@ -75,6 +76,8 @@ public:
     /// Windows given so far: all there is to save.
     index_t position() const { return position_; }
     /// Goes on as if so many windows had been given.
+    ///
+    /// Errors:    Error if the position is negative
     void seek(index_t position) {
         expects(position >= 0, "batches: a position of ", position);
         position_ = position;

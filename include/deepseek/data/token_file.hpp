@@ -28,6 +28,7 @@ static_assert(std::endian::native == std::endian::little, "token files are littl
 /// Bytes of one token in a file.
 enum class TokenWidth : std::uint8_t { two = 2, four = 4 };
 
+/// "uint16" or "uint32", as meta.json spells it.
 constexpr std::string_view name(TokenWidth width) { return width == TokenWidth::two ? "uint16" : "uint32"; }
 
 /// The narrowest elements that hold every id below `vocabulary`.

@@ -38,6 +38,7 @@ inline constexpr DEEPSEEK_HD float exp(float x) {
     y = x > kLargest ? std::numeric_limits<float>::infinity() : y;
     return x == x ? y : x;  // NaN
 }
+/// The standard library's.
 inline DEEPSEEK_HD double exp(double x) { return std::exp(x); }
 
 /// 1 / (1 + e^-x).
@@ -48,8 +49,7 @@ constexpr DEEPSEEK_HD T sigmoid(T x) {
 
 /// Square root of x >= 0, within 1 ulp. (std::sqrt may set errno, which keeps compilers from vectorising it.)
 inline constexpr DEEPSEEK_HD float sqrt(float x) {
-    constexpr float kTiny =
-        0x1p-100F;  // below, bits are no good first guess: scaled, so that denormals work too
+    constexpr float kTiny = 0x1p-100F;  // below, scaled: the bits of denormals are no good first guess
     auto const v = x < kTiny ? x * 0x1p100F : x;
     auto y = std::bit_cast<float>(0x5F37'5A86U - (std::bit_cast<std::uint32_t>(v) >> 1U));  // ~ 1 / sqrt(v)
     auto const half = 0.5F * v;
@@ -60,8 +60,10 @@ inline constexpr DEEPSEEK_HD float sqrt(float x) {
     root = x < kTiny ? root * 0x1p-50F : root;
     return x <= std::numeric_limits<float>::max() ? root : x;  // infinity and NaN
 }
+/// The standard library's.
 inline DEEPSEEK_HD double sqrt(double x) { return std::sqrt(x); }
 
+/// Both of one angle.
 struct SinCos {
     double sin;
     double cos;
@@ -70,8 +72,9 @@ struct SinCos {
 /// Sine and cosine of an angle below 2^26 in magnitude, within 2 ulp of the larger of the two.
 inline constexpr DEEPSEEK_HD SinCos sin_cos(double angle) {
     constexpr double kRound = 0x1.8p52;
-    constexpr double kHalfPi1 = 0x1.921fb54p0;  // pi / 2 in three parts; the first two have 27 bits, so that
-    constexpr double kHalfPi2 = 0x1.10b4610p-30;  // they are exact times any n in range
+    // pi / 2 in three parts; the first two have 27 bits, so that they are exact times any n in range.
+    constexpr double kHalfPi1 = 0x1.921fb54p0;
+    constexpr double kHalfPi2 = 0x1.10b4610p-30;
     constexpr double kHalfPi3 = 0x1.a62633145c06ep-58;
     auto const shifted = angle * 0.63661977236758134308 + kRound;
     auto const n = shifted - kRound;

@@ -131,8 +131,7 @@ inline void apply_temperature(std::span<Candidate> candidates, double temperatur
     }
 }
 
-/// The candidate that `uniform` in [0, 1) falls on when they share that interval by their probabilities, in their
-/// order.
+/// The candidate that `uniform` in [0, 1) falls on when they share that interval by their probabilities, in order.
 inline Token draw(std::span<Candidate const> candidates, double uniform) {
     auto const greatest = std::min_element(candidates.begin(), candidates.end(), more_likely)->score;
     double total = 0;

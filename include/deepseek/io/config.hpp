@@ -171,8 +171,8 @@ inline void check_config(JsonReader& reader, HuggingFaceConfig const& c) {
 
 /// Reads the text of a config.json. Unknown keys are ignored. `where` stands for the file in messages.
 ///
-/// Keys that are absent have the values of `default_config`, except vocab_size, hidden_size and
-/// num_hidden_layers: without these the file describes another kind of model.
+/// Keys that are absent have the values of `default_config`, except vocab_size, hidden_size and num_hidden_layers:
+/// without these the file describes another kind of model.
 ///
 /// Errors:    FormatError listing every key that is missing, of the wrong type, or impossible
 inline HuggingFaceConfig parse_config(std::string_view text, std::string_view where = "config.json") {

@@ -65,24 +65,22 @@ inline std::vector<std::filesystem::path> names_in(std::filesystem::path const& 
 
 }  // namespace detail
 
-/// The directory to read where `path` was asked for: `path` itself, or the complete old one beside it if the
-/// machine stopped in the middle of replacing it (possible only on file systems that cannot swap two names).
+/// The directory to read where `path` was asked for: `path` itself, or the complete old one beside it if the machine
+/// stopped in the middle of replacing it (possible only on file systems that cannot swap two names).
 inline std::filesystem::path existing_directory(std::filesystem::path const& path) {
     auto const normal = path.has_filename() ? path : path.parent_path();
     std::filesystem::path const old = normal.native() + ".old";
     return !detail::exists(normal) && detail::is_directory(old) ? old : path;
 }
 
-/// Writes a directory that appears under its name whole or not at all. Files are written to path() / name; a
-/// commit() then makes the new directory take the old one's place, in one step where the file system can swap
-/// names. At every moment, also after a crash or a power cut, `existing_directory` leads to a complete
-/// directory, the old or the new.
+/// Writes a directory that appears under its name whole or not at all. Files are written to path() / name; a commit()
+/// then makes the new directory take the old one's place, in one step where the file system can swap names. At every
+/// moment, also after a crash or a power cut, `existing_directory` leads to a complete directory, the old or the new.
 ///
-/// The work happens in a sibling directory with ".tmp" behind the name. What a crash leaves behind is removed
-/// by the next writer. A second writer at the same time is refused.
+/// The work happens in a sibling directory with ".tmp" behind the name. What a crash leaves behind is removed by the
+/// next writer. A second writer at the same time is refused.
 ///
-/// Only names for which `owns` is true are ever deleted; everything else the old directory holds moves over
-/// into the new one.
+/// Only names for which `owns` is true are ever deleted; everything else the old directory holds moves into the new.
 ///
 /// Errors:    FileError naming path and cause
 template <class Calls = detail::DirectoryCalls>
@@ -229,6 +227,7 @@ private:
     bool open_ = false;  // temporary_ exists and is ours
 };
 
+/// The writer of directories, with the operating system's own calls.
 using AtomicDirectory = BasicAtomicDirectory<>;
 
 }  // namespace deepseek::inline DEEPSEEK_ABI::io

@@ -18,8 +18,8 @@
 
 namespace deepseek::inline DEEPSEEK_ABI::io {
 
-/// Element types of tensors in files, in the order in which the safetensors libraries sort them: a file holds
-/// the last of these first.
+/// Element types of tensors in files, in the order in which the safetensors libraries sort them: a file holds the last
+/// of these first.
 enum class DType : std::uint8_t {
     boolean,
     f4,

@@ -20,8 +20,7 @@
 #include <system_error>
 #include <utility>
 
-// The only header that talks to the operating system about files. Every error is a FileError that names the
-// path and the cause.
+// Files as the operating system has them. Every error is a FileError that names the path and the cause.
 
 namespace deepseek::inline DEEPSEEK_ABI {
 
@@ -89,12 +88,10 @@ inline std::filesystem::path directory_of(std::filesystem::path const& path) {
 
 }  // namespace detail
 
-/// A regular file in memory, read-only and shared with the page cache. Movable; the mapping ends with the
-/// object.
+/// A regular file in memory, read-only and shared with the page cache. Movable; the mapping ends with the object.
 ///
-/// An empty file is an empty span. If another process shortens the file while it is mapped, touching the lost
-/// pages raises SIGBUS: map only files that nobody rewrites in place (AtomicFile replaces files, it never
-/// does).
+/// An empty file is an empty span. If another process shortens the file while it is mapped, touching the lost pages
+/// raises SIGBUS: map only files that nobody rewrites in place (AtomicFile replaces files, it never does).
 ///
 /// Errors:    FileError if the file is missing, unreadable, or not a regular file
 class MappedFile {
@@ -158,8 +155,7 @@ inline std::string read_file(std::filesystem::path const& path) {
     }
     expects<FileError>(!S_ISDIR(status.st_mode), path.native(), ": is a directory, expected a file");
     std::string contents;
-    // One byte more than the size lets the last read of a regular file see the end without growing the
-    // string.
+    // One byte more than the size lets the last read of a regular file see the end without growing the string.
     std::size_t step =
         S_ISREG(status.st_mode) ? static_cast<std::size_t>(status.st_size) + 1 : std::size_t{1} << 16U;
     for (;;) {
@@ -178,6 +174,8 @@ inline std::string read_file(std::filesystem::path const& path) {
 }
 
 /// Makes renames and new names in a directory survive a power cut.
+///
+/// Errors:    FileError naming the directory and the cause
 template <class Calls = detail::PosixCalls>
 void sync_directory(std::filesystem::path const& directory) {
     auto const fd =
@@ -188,8 +186,9 @@ void sync_directory(std::filesystem::path const& directory) {
     }
 }
 
-/// Renames a file or a directory and makes the new name durable. Replaces an existing file, or an empty
-/// directory.
+/// Renames a file or a directory and makes the new name durable. Replaces an existing file, or an empty directory.
+///
+/// Errors:    FileError naming the new name and the cause
 template <class Calls = detail::PosixCalls>
 void rename_durably(std::filesystem::path const& from, std::filesystem::path const& to) {
     if (Calls::rename(from.c_str(), to.c_str()) != 0) {
@@ -198,13 +197,12 @@ void rename_durably(std::filesystem::path const& from, std::filesystem::path con
     sync_directory<Calls>(detail::directory_of(to));
 }
 
-/// Writes a file that appears under its name whole or not at all: a temporary file beside it, fsync, rename,
-/// fsync of the directory. Until commit() returns, whatever had the name before is untouched; a writer
-/// destroyed without commit() removes its temporary file and nothing else.
+/// Writes a file that appears under its name whole or not at all: a temporary file beside it, fsync, rename, fsync of
+/// the directory. Until commit() is called, whatever had the name before is untouched; a writer destroyed without
+/// commit() removes its temporary file and nothing else.
 ///
-/// To write several files together, sync() all of them first and commit() each then: what can run out of
-/// space has happened before the first name changes. A symbolic link stays; the file it points to is
-/// replaced.
+/// To write several files together, sync() all of them first and commit() each then: what can run out of space has
+/// happened before the first name changes. A symbolic link stays; the file it points to is replaced.
 ///
 /// Errors:    FileError naming the path and the cause (no such directory, no space, no permission, …)
 template <class Calls = detail::PosixCalls>
@@ -219,8 +217,8 @@ public:
         auto const status = fs::status(path_, ignored);
         expects<FileError>(!fs::exists(status) || fs::is_regular_file(status), path.native(),
                            ": exists and is not a regular file, so it cannot be replaced");
-        // O_EXCL: never write into a file somebody else made. The process id keeps concurrent writers apart,
-        // the number keeps writers of one process apart.
+        // O_EXCL: never write into a file somebody else made. The process id keeps concurrent writers apart, the number
+        // keeps writers of one process apart.
         for (int attempt = 0;; ++attempt) {
             temporary_ = path_;
             temporary_ += message(".tmp-", static_cast<long>(::getpid()), "-", attempt);
@@ -278,8 +276,8 @@ public:
         if (Calls::fsync(file_.get()) != 0) {
             detail::throw_file_error(path_, "cannot write to the disk", errno);
         }
-        if (Calls::close(file_.release()) != 0 &&
-            errno != EINTR) {  // network file systems report lost writes here
+        // Network file systems report lost writes here.
+        if (Calls::close(file_.release()) != 0 && errno != EINTR) {
             detail::throw_file_error(path_, "cannot close", errno);
         }
         synced_ = true;
@@ -320,6 +318,7 @@ private:
     bool synced_ = false;
 };
 
+/// The writer of files, with the operating system's own calls.
 using AtomicFile = BasicAtomicFile<>;
 
 /// Replaces a file by `contents`, whole or not at all; see AtomicFile.

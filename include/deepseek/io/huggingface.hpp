@@ -129,8 +129,7 @@ struct ConfigOf {
     static HuggingFaceConfig get() {
         static_assert(detail::describable<M>(),
                       "io::ConfigOf<M>: config.json can only describe blocks of one MLA type, dense SwiGLU "
-                      "ones first and "
-                      "then MoE ones of one type; specialise io::ConfigOf for other models");
+                      "ones first and then MoE ones of one type; specialise io::ConfigOf for other models");
         HuggingFaceConfig config;
         if constexpr (detail::describable<M>()) {  // otherwise the sentence above is the only error
             config.vocab_size = M::vocabulary;
@@ -155,8 +154,8 @@ struct ConfigOf {
                 }
             });
             if (config.first_k_dense_replace == 0) {
-                config.intermediate_size =
-                    config.moe_intermediate_size;  // of no block, but readers expect one
+                // Of no block, but readers expect one.
+                config.intermediate_size = config.moe_intermediate_size;
             }
         }
         return config;
@@ -279,6 +278,8 @@ inline std::vector<std::string> differences(HuggingFaceConfig const& file, Huggi
     return lines;
 }
 
+/// Refuses a config.json that describes another model than M.
+///
 /// Errors:    FormatError beginning with `where` and listing every difference between the file and model type M
 template <class M>
 void expect_config_of(HuggingFaceConfig const& file, std::string_view where) {

@@ -28,14 +28,12 @@
 #include <utility>
 #include <vector>
 
-// The safetensors format (github.com/huggingface/safetensors): an 8-byte little-endian length, a JSON header
-// of that length, then the tensors' bytes. This header needs of the library only errors, indices, and file
-// access, and may be used alone.
+// The safetensors format (github.com/huggingface/safetensors): an 8-byte little-endian length, a JSON header of that
+// length, then the tensors' bytes. This header needs no model and may be used alone.
 
 namespace deepseek::inline DEEPSEEK_ABI::io {
 
-/// One tensor of an open file. The bytes belong to the file object and may lie at any address: copy, or use
-/// `decode`.
+/// One tensor of an open file. The bytes belong to the file object and may lie at any address: copy, or use `decode`.
 struct FileTensor {
     std::string name;
     DType dtype = DType::f32;
@@ -54,8 +52,8 @@ struct FileTensor {
 
 namespace detail {
 
-// Receives the header's JSON as a stream of events, so that its depth is bounded, duplicate keys are seen,
-// and memory stays proportional to the header.
+// Receives the header's JSON as a stream of events, so that its depth is bounded, duplicate keys are seen, and memory
+// stays proportional to the header.
 class SafetensorsHeader final : public JsonEvents {
 public:
     struct Entry {
@@ -226,15 +224,15 @@ struct SafetensorsOptions {
 
 /// A safetensors file open for reading: the header is parsed and checked, the tensors stay where they are.
 ///
-/// The header must be one JSON object without duplicate keys; every tensor's bytes must be exactly its shape
-/// times its type; together the tensors must cover the rest of the file without gaps or overlaps. Values are
-/// not looked at.
+/// The header must be one JSON object without duplicate keys; every tensor's bytes must be exactly its shape times its
+/// type; together the tensors must cover the rest of the file without gaps or overlaps. Values are not looked at.
 ///
 /// Errors:    FileError if the file cannot be read; FormatError naming the file and the tensor otherwise
 /// Cost:      proportional to the header; the data is mapped, not read
 /// Source:    README.md and safetensors/src/tensor.rs of github.com/huggingface/safetensors
 class SafetensorsFile {
 public:
+    /// Maps a file.
     static SafetensorsFile open(std::filesystem::path const& path, SafetensorsOptions options = {}) {
         MappedFile file(path);
         auto const bytes = file.bytes();
@@ -284,8 +282,8 @@ private:
         place(std::move(header.entries), rest.subspan(static_cast<std::size_t>(header_size)), options);
     }
 
-    // Checks that the entries tile the data and turns them into tensors. Every sum and product is bounded by
-    // the size of the data, which exists.
+    // Checks that the entries tile the data and turns them into tensors. Every sum and product is bounded by the size
+    // of the data, which exists.
     void place(std::vector<detail::SafetensorsHeader::Entry> entries, std::span<std::byte const> data,
                SafetensorsOptions options) {
         by_name_ = detail::sorted_order(

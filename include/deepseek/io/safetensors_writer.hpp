@@ -72,8 +72,7 @@ inline std::vector<std::size_t> sorted_order(std::size_t count,
 /// Takes bytes in order; what a producer of tensor data writes to.
 using ByteSink = std::function<void(std::span<std::byte const>)>;
 
-/// A tensor to be written. Its bytes are asked for when it is their turn, so that no second copy of a model
-/// need exist.
+/// A tensor to be written. Its bytes are asked for when it is their turn, so that no second copy of a model need exist.
 struct OutputTensor {
     std::string name;
     DType dtype = DType::f32;
@@ -146,12 +145,12 @@ inline std::string safetensors_header(std::vector<OutputTensor> const& tensors,
 }
 }  // namespace detail
 
-/// Writes a safetensors file through `file`, anything with write(span of bytes) and write(string_view), such
-/// as an AtomicFile. The caller commits it. The result equals, byte for byte, what the safetensors libraries
-/// write for the same tensors and at most one metadata entry (they do not order these).
+/// Writes a safetensors file through `file`, anything with path(), write(span of bytes) and write(string_view), such as
+/// an AtomicFile; gives the number of bytes. The caller commits it. The result equals, byte for byte, what the
+/// safetensors libraries write for the same tensors and at most one metadata entry (they do not order these).
 ///
-/// Errors:    Error if names repeat, a name is not UTF-8, a shape is impossible, or a producer delivers
-/// another number of bytes than announced; what `file` throws
+/// Errors:    Error if names repeat, a name is not UTF-8, a shape is impossible, or a producer delivers another number
+///            of bytes than announced; what `file` throws
 /// Cost:      holds the header in memory, and of the data what the producers hold
 template <class File>
 std::uint64_t write_safetensors_to(File& file, std::vector<OutputTensor> const& tensors,
@@ -185,8 +184,8 @@ std::uint64_t write_safetensors_to(File& file, std::vector<OutputTensor> const& 
 
 /// Writes a safetensors file that appears under its name whole or not at all.
 ///
-/// Errors:    as above; FileError if the disk is full or the directory cannot be written: whatever had the
-/// name before is then unchanged
+/// Errors:    as above; FileError if the disk is full or the directory cannot be written: whatever had the name before
+///            is then unchanged
 inline void write_safetensors(std::filesystem::path const& path, std::vector<OutputTensor> const& tensors,
                               std::map<std::string, std::string> const& metadata = {}) {
     AtomicFile file(path);

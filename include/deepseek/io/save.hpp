@@ -61,8 +61,8 @@ inline std::string torch_dtype(DType type) {
 /// What a checkpoint says beside its weights.
 struct SaveOptions {
     std::optional<DType> dtype{};  ///< of the weights in the file: F64, F32, BF16; default: as they are
-    std::filesystem::path
-        tokenizer{};  ///< a tokenizer.json to copy; default: that of the checkpoint replaced, if any
+    /// A tokenizer.json to copy; default: that of the checkpoint replaced, if any.
+    std::filesystem::path tokenizer{};
     std::optional<index_t> bos_token{};  ///< for config.json
     std::optional<index_t> eos_token{};  ///< for config.json
 };
@@ -136,6 +136,7 @@ private:
     std::vector<std::pair<std::filesystem::path, std::uintmax_t>> written_;  // with their sizes
 };
 
+/// The writer of checkpoints, with the operating system's own calls.
 using CheckpointWriter = BasicCheckpointWriter<>;
 
 /// Writes weights as a Hugging Face model directory, replacing a checkpoint of that name as a whole.

@@ -91,22 +91,21 @@ constexpr ModelLayout layout_of() {
 
 /// What loading found besides success.
 struct LoadReport {
-    index_t tensors = 0;  ///< read from files
-    std::vector<std::string>
-        ignored;  ///< in the files, and no model needs them or this one has no place for them
+    index_t tensors = 0;                   ///< read from files
+    std::vector<std::string> ignored;      ///< of the files, which the model does not need
     std::vector<std::string> missing_mtp;  ///< of MTP modules the files lack altogether; left as they were
     bool rounded = false;                  ///< some files hold wider elements than the model
 };
 
-/// Loads sets from files in two steps: `add` compares, `run` copies. Nothing is written before everything
-/// was found to fit.
+/// Loads sets from files in two steps: `add` compares, `run` copies. Nothing is written before everything was found to
+/// fit.
 template <class B>
 class TensorLoader {
 public:
     explicit TensorLoader(B& backend) : backend_(&backend) {}
 
-    /// Compares a set with a source: every tensor must be there under its name plus `suffix`, in its shape, as F64, F32,
-    /// F16 or BF16; router biases must be finite.
+    /// Compares a set with a source: every tensor must be there under its name plus `suffix`, in its shape, as F64,
+    /// F32, F16 or BF16; router biases must be finite.
     template <class M, class T>
     void add(TensorSource const& source, Weights<M, T, B>& set, std::string_view suffix = "",
              Which which = Which::all) {

@@ -27,6 +27,7 @@
 
 namespace deepseek::inline DEEPSEEK_ABI::text {
 
+/// What vocabulary is to be learned.
 struct TrainBpeOptions {
     /// Tokens wanted: 256 bytes, merges, and end-of-text, whose id is the last.
     index_t vocabulary = 0;
@@ -49,6 +50,7 @@ class BpeTrainer {
 public:
     static constexpr std::size_t kMaxWord = 1024;
 
+    /// Errors:    Error if the vocabulary has no room for a merge or is too large; FormatError if a rule is no pattern
     explicit BpeTrainer(TrainBpeOptions options)
         : options_(std::move(options)), rules_(options_.rules), splitter_(rules_) {
         expects(options_.vocabulary > kBytes, "train_bpe: a vocabulary of ", options_.vocabulary,
