@@ -16,6 +16,7 @@
 #include <deepseek/core/error.hpp>
 #include <deepseek/core/view.hpp>
 
+#include "machine.hpp"
 #include <benchmark/benchmark.h>
 #if defined(DEEPSEEK_HAVE_EIGEN)
 #if defined(__GNUC__) && !defined(__clang__)
@@ -88,76 +89,6 @@ struct Problem {
     Strided<W const> b;
 };
 
-// Seconds of the fastest of some runs.
-template <class F>
-double fastest(F const& run) {
-    double best = 1e30;
-    for (int i = 0; i < 12; ++i) {
-        auto const start = std::chrono::steady_clock::now();
-        run();
-        best =
-            std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
-    }
-    return best;
-}
-
-// Multiply-adds per second, times two, that the threads reach on registers; measured once per number of threads.
-double peak_flops(int threads) {
-    static std::map<int, double> known;
-    if (auto const found = known.find(threads); found != known.end()) {
-        return found->second;
-    }
-    cpu::Pool pool(threads);
-    constexpr int kSums =
-        10;  // enough to hide the latency of two multiply-adds per cycle, few enough for registers
-    constexpr int kSteps = 1'000'000;
-    using V = cpu::Simd<float, cpu::kLanes<float>>;
-    auto const seconds = fastest([&] {
-        pool.run(threads, [](index_t) {
-            V sums[kSums] = {};
-            V factor = V{} + 0.5F;
-            benchmark::DoNotOptimize(factor);
-            for (int step = 0; step < kSteps; ++step) {
-                for (auto& sum : sums) {
-                    sum = sum * factor + factor;
-                }
-            }
-            for (auto& sum : sums) {
-                benchmark::DoNotOptimize(sum);
-            }
-        });
-    });
-    return known[threads] = 2.0 * kSums * kSteps * cpu::kLanes<float> * threads / seconds;
-}
-
-// Bytes per second at which the threads read memory far larger than the caches; measured once.
-double read_bytes(int threads) {
-    static std::map<int, double> known;
-    if (auto const found = known.find(threads); found != known.end()) {
-        return found->second;
-    }
-    cpu::Pool pool(threads);
-    constexpr index_t kParts = 64;
-    constexpr index_t kPart = index_t{1} << 19;
-    std::vector<float> const memory(static_cast<std::size_t>(kParts * kPart), 1.0F);
-    auto const seconds = fastest([&] {
-        pool.run(kParts, [&](index_t part) {
-            constexpr int kWidth = cpu::kLanes<float>;
-            cpu::Simd<float, kWidth> sums[8] = {};
-            auto const* from = memory.data() + part * kPart;
-            for (index_t i = 0; i < kPart; i += 8 * kWidth) {
-                for (int v = 0; v < 8; ++v) {
-                    sums[v] += cpu::load<float, kWidth>(from + i + v * kWidth);
-                }
-            }
-            for (auto& sum : sums) {
-                benchmark::DoNotOptimize(sum);
-            }
-        });
-    });
-    return known[threads] = static_cast<double>(kParts * kPart) * sizeof(float) / seconds;
-}
-
 template <class W>
 void measure(benchmark::State& state, Shape const& shape, int threads, auto const& prepare) {
     Problem<W> problem(shape);
@@ -170,11 +101,13 @@ void measure(benchmark::State& state, Shape const& shape, int threads, auto cons
     auto const done = static_cast<double>(state.iterations());
     using benchmark::Counter;
     state.counters["FLOP/s"] = Counter(done * shape.flops(), Counter::kIsRate);
-    state.counters["of_peak"] = Counter(done * shape.flops() / peak_flops(threads), Counter::kIsRate);
+    state.counters["of_peak"] =
+        Counter(done * shape.flops() / deepseek_benchmarks::peak_flops(threads), Counter::kIsRate);
     if (shape.m <= 16 && !shape.transpose_a()) {
         auto const bytes = static_cast<double>(shape.n * shape.k) * sizeof(W);
         state.counters["bytes/s"] = Counter(done * bytes, Counter::kIsRate, Counter::kIs1024);
-        state.counters["of_read"] = Counter(done * bytes / read_bytes(threads), Counter::kIsRate);
+        state.counters["of_read"] =
+            Counter(done * bytes / deepseek_benchmarks::read_bytes(threads), Counter::kIsRate);
     }
 }
 
@@ -319,7 +252,8 @@ void grouped(benchmark::State& state, std::string const& kind, int threads) {
     }
     auto const flops = static_cast<double>(state.iterations()) * 2 * kRows * kWidth * kWidth;
     state.counters["FLOP/s"] = benchmark::Counter(flops, benchmark::Counter::kIsRate);
-    state.counters["of_peak"] = benchmark::Counter(flops / peak_flops(threads), benchmark::Counter::kIsRate);
+    state.counters["of_peak"] =
+        benchmark::Counter(flops / deepseek_benchmarks::peak_flops(threads), benchmark::Counter::kIsRate);
 }
 
 // What it costs to hand tasks that do next to nothing to threads that wait.
@@ -381,9 +315,9 @@ int main(int argc, char** argv) {
     }
     for (int const threads : {1, 2}) {
         benchmark::AddCustomContext(message("peak FLOP/s of ", threads, " threads"),
-                                    std::to_string(peak_flops(threads)));
+                                    std::to_string(deepseek_benchmarks::peak_flops(threads)));
         benchmark::AddCustomContext(message("bytes read/s by ", threads, " threads"),
-                                    std::to_string(read_bytes(threads)));
+                                    std::to_string(deepseek_benchmarks::read_bytes(threads)));
     }
     benchmark::RunSpecifiedBenchmarks();
 }
