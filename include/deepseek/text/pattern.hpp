@@ -235,8 +235,10 @@ inline std::string pcre_message(int code) {
 }  // namespace detail
 
 /// A compiled regular expression over UTF-8 with Unicode properties. What is a letter, a digit or a space is PCRE2's
-/// knowledge (10.42: Unicode 14): engines of other versions may differ on characters that were added since. Immutable: any number of threads may match with
-/// it, each through a Matcher of its own. Copies share the compiled form.
+/// knowledge (10.42: Unicode 14): engines of other versions may differ on characters that were added since.
+///
+/// Immutable: any number of threads may match with it, each through a Matcher of its own. Copies share the compiled
+/// form.
 ///
 /// Errors:    FormatError if the pattern is wrong, may match the empty text, or uses a construct whose meaning differs
 ///            between engines (the message names it)
