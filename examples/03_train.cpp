@@ -35,12 +35,12 @@ int main() {
 
     // Options are structs: name what you change, the rest is as in the DeepSeek-V3 report.
     ds::Trainer trainer{
-        cpu, weights, {.schedule = {.peak = 1e-2, .warmup = 10, .total = 200}, .bias_speed = 1e-2F}};
+        cpu, weights, {.schedule = {.peak = 1e-2, .warmup = 10, .total = 100}, .bias_speed = 1e-2F}};
     auto const before = trainer.evaluate(batches);
     std::printf("loss before: %.1f nats per token; ln 256 is %.1f\n", before.main, std::log(256.0));
 
     // One call is one optimizer step. Both batches are its micro-batches: gradients add up, the weights move once.
-    for (int step = 0; step < 200; ++step) {
+    for (int step = 0; step < 100; ++step) {
         auto const report = trainer.step(batches);
         if (report.skipped) {  // loss or gradient was not finite; the weights are as they were
             return 1;
