@@ -67,6 +67,8 @@ private:
     Arena<Meter> scratch_;
 };
 
+// The operations whose arithmetic is counted; everything else is composed of loops, which are only counted.
+
 template <class C, class A, class W>
 void matmul_impl(Meter& meter, Strided<C> out, Strided<A> a, bool transpose_a, Strided<W>, bool, bool) {
     auto const depth = transpose_a ? a.rows : a.cols;

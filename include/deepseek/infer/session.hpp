@@ -32,6 +32,7 @@ constexpr index_t cache_bytes() {
 template <class M, class T>
 inline constexpr index_t cache_bytes_per_token = detail::cache_bytes<M, T>();
 
+/// How long a sequence may become.
 struct SessionOptions {
     index_t max_tokens = 0;  ///< most tokens of prompt and reply together; 0: the model's context
 };

@@ -20,15 +20,20 @@ namespace deepseek::inline DEEPSEEK_ABI {
 
 namespace presets {
 
+// Parts of the models below, for variants of them: other depths or vocabularies.
+
+/// Of DeepSeek-V3.
 using V3Attention = MLA<7168, 128, 512, 1536, 64, 128, 128,
                         MLAOptions{.rope = {.yarn = {.factor = 40, .mscale = 1, .mscale_all_dim = 1}}}>;
 inline constexpr Routing kV3Routing{.groups = 8, .groups_kept = 4, .scale = 2.5F};
 
+/// Of DeepSeek-V2-Lite.
 using V2LiteAttention =
     MLA<2048, 16, 512, 0, 64, 128, 128,
         MLAOptions{.rope = {.yarn = {.factor = 40, .mscale = 0.707, .mscale_all_dim = 0.707}}}>;
 inline constexpr Routing kV2LiteRouting{.scoring = Scoring::softmax, .normalize = false, .bias = false};
 
+/// Of Moonlight-16B-A3B.
 using MoonlightAttention = MLA<2048, 16, 512, 0, 64, 128, 128, MLAOptions{.rope = {.theta = 50000}}>;
 inline constexpr Routing kMoonlightRouting{.scale = 2.446F};
 

@@ -17,9 +17,10 @@
 
 namespace deepseek::inline DEEPSEEK_ABI::testing {
 
+/// What a layer is checked on.
 struct LayerCheck {
     Pass pass{.sequences = 2, .length = 5};
-    Seed seed{1};
+    Seed seed{1};            ///< of parameters, input and output gradient
     double deviation = 0.5;  ///< of the random parameters and inputs; large enough for every branch to matter
 };
 

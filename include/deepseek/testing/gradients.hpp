@@ -17,9 +17,10 @@ struct GradientReport {
     double error = 0;  ///< |given - measured| over the largest measured entry of the tensor (at least 1e-6)
     std::string tensor{};  ///< its name …
     index_t entry = 0;     ///< … and the entry in it
-    double given = 0;
-    double measured = 0;
+    double given = 0;      ///< by the layer
+    double measured = 0;   ///< by finite differences
 
+    /// Becomes the other where that is worse.
     void include(GradientReport const& other) {
         if (!(other.error <= error)) {  // a NaN is the worst
             *this = other;
