@@ -4,8 +4,7 @@
 //   train/<model>/cpu/float/<sequences>x<length>/threads:<threads>
 //
 // `tokens/s` counts tokens of the main model's input. `FLOP/s` counts the multiply-adds, times two, that the step asks
-// of the backend, recomputation of blocks in the backward pass included; `of_peak` is its fraction of what multiply-adds
-// on registers reach with as many threads.
+// of the backend; `of_peak` is its fraction of what multiply-adds on registers reach with as many threads.
 //
 // pytorch/compare_train.py runs the same models and batches in PyTorch beside this program.
 #include <deepseek/backend/cpu.hpp>

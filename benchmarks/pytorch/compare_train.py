@@ -5,8 +5,7 @@
 
 needs torch. Rounds alternate between the two sides, so that a change in the machine's load meets both; printed are
 medians over rounds, and the best of PyTorch's variants: eager and compiled, with padded and unpadded values. Both sides
-do the same work per step: forward, backward, gradient norm and clipping, AdamW. PyTorch keeps its activations; ours
-recomputes blocks where that is its default.
+do the same work per step: forward, backward, gradient norm and clipping, AdamW; both keep their activations.
 
 glibc gives large blocks back to the system at every free, which costs PyTorch up to half of its speed; the process
 starts itself again with settings that keep them (a warm allocator).
