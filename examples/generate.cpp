@@ -9,6 +9,7 @@
 #include <deepseek/io/file.hpp>
 #include <deepseek/io/huggingface.hpp>
 #include <deepseek/text/load.hpp>
+#include <deepseek/text/utf8.hpp>
 
 #include "generate/generation.hpp"
 #include "generate/language_model.hpp"
@@ -60,6 +61,8 @@ Load choose_model(ds::io::HuggingFaceConfig const& config, std::string const& wh
     return found;
 }
 
+constexpr ds::index_t kMostTokens = ds::index_t{1} << 40;
+
 void add_flags(Program& program, GenerateSettings& s, std::string& prompt_file, std::int64_t& seed) {
     program
         .add_option("-m,--model", s.model,
@@ -68,10 +71,10 @@ void add_flags(Program& program, GenerateSettings& s, std::string& prompt_file, 
         ->group("Model");
     program
         .add_option("-c,--ctx-size", s.context, "tokens of prompt and reply together; 0: the model's context")
-        ->check(CLI::NonNegativeNumber)
+        ->check(in_range<ds::index_t>(0, kMostTokens))
         ->group("Model");
     program.add_option("-t,--threads", s.threads, "0: as many as the machine has")
-        ->check(CLI::Range(0, 1024))
+        ->check(in_range(0, 1024))
         ->group("Model");
 
     auto* const prompt = program.add_option("-p,--prompt", s.prompt, "text to continue")->group("Text");
@@ -81,7 +84,7 @@ void add_flags(Program& program, GenerateSettings& s, std::string& prompt_file, 
     program
         .add_option("-n,--n-predict", s.count,
                     "tokens to generate; -1: until the text ends or the context is full")
-        ->check(CLI::Range(ds::index_t{-1}, std::numeric_limits<ds::index_t>::max()))
+        ->check(in_range<ds::index_t>(-1, kMostTokens))
         ->group("Text");
     program.add_option("-r,--reverse-prompt", s.stops, "text at which to stop; may be given several times")
         ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
@@ -93,13 +96,13 @@ void add_flags(Program& program, GenerateSettings& s, std::string& prompt_file, 
         ->group("Text");
     program.add_flag("!--no-display-prompt", s.show_prompt, "print the reply only")->group("Text");
     program.add_option("--num-samples", s.samples, "how many texts, each with a seed one higher")
-        ->check(CLI::Range(1, 1'000'000))
+        ->check(in_range(1, 1'000'000))
         ->group("Text");
     program.add_flag("--json", s.json, "one JSON object per text instead of the text")->group("Text");
 
     auto& sampling = s.sampling;
     program.add_option("-s,--seed", seed, "-1: a random one, which the statistics tell")
-        ->check(CLI::Range(std::int64_t{-1}, std::numeric_limits<std::int64_t>::max()))
+        ->check(in_range<std::int64_t>(-1, std::numeric_limits<std::int64_t>::max()))
         ->group("Sampling");
     program.add_option("--temp", sampling.temperature, "temperature; 0: always the most likely token")
         ->group("Sampling");
@@ -137,6 +140,7 @@ int generate(Program const& program, GenerateSettings settings, std::string cons
     }
     if (!prompt_file.empty()) {
         settings.prompt = ds::read_file(prompt_file);
+        ds::text::expects_utf8(settings.prompt, prompt_file);
         if (settings.prompt.ends_with('\n')) {  // editors end files with one; it is hardly meant
             settings.prompt.pop_back();
         }

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <cstdio>
+#include <limits>
 #include <string>
 #include <string_view>
 
@@ -18,8 +19,10 @@ int main(int argc, char** argv) {
     std::uint64_t count = 20'000;
     deepseek::Seed seed{1};
     std::string output;
-    program.add_option("--count", count, "stories to write")->check(CLI::Range(1, 100'000'000));
-    program.add_option("--seed", seed.value, "another seed gives other stories");
+    program.add_option("--count", count, "stories to write")
+        ->check(deepseek_examples::in_range<std::uint64_t>(1, 100'000'000));
+    program.add_option("--seed", seed.value, "another seed gives other stories")
+        ->check(deepseek_examples::in_range<std::uint64_t>(0, std::numeric_limits<std::uint64_t>::max()));
     program.add_option("--output", output, "file to write")->required()->default_str("");
     return deepseek_examples::run(program, argc, argv, [&] {
         deepseek::AtomicFile file(output);

@@ -342,15 +342,17 @@ int main(int argc, char** argv) {
         });
     program.add_option("--validation", settings.validation, "share of the text to validate with")
         ->group("Tokens")
-        ->check(CLI::Range(1e-6, 0.9));
+        ->check(deepseek_examples::in_range(1e-6, 0.9));
     program.add_option("--seed", settings.seed.value, "chooses the documents to validate with")
-        ->group("Tokens");
+        ->group("Tokens")
+        ->check(deepseek_examples::in_range<std::uint64_t>(0, std::numeric_limits<std::uint64_t>::max()));
     program.add_option("--output", settings.output, "directory to write, made if it is missing")
         ->group("Output")
+        ->check(deepseek_examples::not_empty())
         ->required()
         ->default_str("");
     program.add_option("--jobs", settings.jobs, "threads to encode with")
         ->group("Output")
-        ->check(CLI::Range(1, 1024));
+        ->check(deepseek_examples::in_range(1, 1024));
     return deepseek_examples::run(program, argc, argv, [&] { prepare(settings); });
 }

@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cmath>
 #include <cstdint>
@@ -17,6 +18,7 @@
 #include <iostream>
 #include <limits>
 #include <numbers>
+#include <system_error>
 #include <utility>
 
 namespace deepseek_examples {
@@ -36,8 +38,10 @@ void note(std::string const& text) {
 }
 
 void print(std::string const& text) {
-    std::fwrite(text.data(), 1, text.size(), stdout);
-    ds::expects<ds::FileError>(std::fflush(stdout) == 0, "cannot write to stdout");
+    bool const written = std::fwrite(text.data(), 1, text.size(), stdout) == text.size();
+    bool const flushed = std::fflush(stdout) == 0;
+    ds::expects<ds::FileError>(written && flushed,
+                               "cannot write to stdout: ", std::generic_category().message(errno));
 }
 
 void print_json(Json const& json) { print(json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n"); }

@@ -8,6 +8,8 @@
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
+#include <cerrno>
+#include <charconv>
 #include <cstddef>
 #include <cstdio>
 #include <exception>
@@ -15,6 +17,7 @@
 #include <numeric>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -51,6 +54,30 @@ public:
         allow_extras();  // so that run() sees unknown flags before CLI11 complains about missing ones
     }
 };
+
+/// A check for Option::check(): a number from least to most. CLI11's own lets nan pass, takes -1 for the greatest number
+/// of an unsigned variable, and numbers too large for a variable for the greatest that it holds; it also spells the
+/// range in --help.
+template <class T>
+CLI::Validator in_range(T least, T most) {
+    auto const check = [least, most](std::string const& text) -> std::string {
+        T value{};
+        auto const* const end = text.data() + text.size();
+        auto const [stop, code] = std::from_chars(text.data(), end, value);
+        if (code == std::errc() && stop == end && value >= least && value <= most) {
+            return "";
+        }
+        return deepseek::message("'", text, "' is not a ", std::is_integral_v<T> ? "whole number" : "number",
+                                 " from ", least, " to ", most);
+    };
+    return CLI::Validator(check, "");
+}
+
+/// A check for Option::check(): any text.
+inline CLI::Validator not_empty() {
+    return CLI::Validator([](std::string const& text) { return std::string(text.empty() ? "is empty" : ""); },
+                          "");
+}
 
 namespace detail {
 
@@ -127,10 +154,22 @@ inline std::string unexpected_argument(CLI::App const& program, std::vector<std:
     return "unknown flag " + name + (nearest.empty() ? "" : "; did you mean " + nearest + "?");
 }
 
+// What stdout did not take (a full disk) must not look like success.
+inline int after_output(CLI::App const& program, int code) {
+    bool const lost = std::ferror(stdout) != 0;
+    errno = 0;
+    if ((std::fflush(stdout) == 0 && !lost) || code != kSuccess) {
+        return code;
+    }
+    auto const cause = errno != 0 ? ": " + std::generic_category().message(errno) : "";
+    std::fprintf(stderr, "%s: cannot write to stdout%s\n", program.get_name().c_str(), cause.c_str());
+    return kFailure;
+}
+
 }  // namespace detail
 
 /// Reads the command line into the program's options and runs the body. Returns what main returns: the body's
-/// own code (0 if it returns nothing), 1 with one line on stderr if it throws, 2 with a reason and, for an
+/// own code (0 if it returns nothing), 1 with one line on stderr if it throws or if stdout cannot be written, 2 with a reason and, for an
 /// unknown flag, the nearest known one, if the command line is wrong.
 template <class Body>
 int run(CLI::App& program, int argc, char const* const* argv, Body&& body) {
@@ -139,7 +178,7 @@ int run(CLI::App& program, int argc, char const* const* argv, Body&& body) {
         std::reverse(arguments.begin(), arguments.end());  // CLI11 takes them from the back
         program.parse(std::move(arguments));
     } catch (CLI::Success const& success) {  // --help
-        return program.exit(success);
+        return detail::after_output(program, program.exit(success));
     } catch (CLI::ParseError const& error) {
         auto const remaining = program.remaining();  // a mistyped flag explains a missing one
         return detail::wrong_usage(
@@ -152,9 +191,9 @@ int run(CLI::App& program, int argc, char const* const* argv, Body&& body) {
     try {
         if constexpr (std::is_void_v<std::invoke_result_t<Body&>>) {
             body();
-            return kSuccess;
+            return detail::after_output(program, kSuccess);
         } else {
-            return body();
+            return detail::after_output(program, body());
         }
     } catch (std::bad_alloc const&) {
         std::fprintf(stderr, "%s: not enough memory\n", name.c_str());

@@ -2,6 +2,7 @@
 #include "data.hpp"
 
 #include <deepseek/core/error.hpp>
+#include <deepseek/text/load.hpp>
 
 #include <cstddef>
 
@@ -25,6 +26,18 @@ std::optional<ds::data::TokenMeta> read_meta(TrainSettings const& settings, ds::
     return meta;
 }
 
+// It goes into the model's directory. That it cannot be used there is better known before the run than after.
+std::filesystem::path check_tokenizer(TrainSettings const& settings, ds::index_t vocabulary) {
+    auto const path = std::filesystem::path(settings.data) / "tokenizer.json";
+    if (!std::filesystem::exists(path)) {
+        return {};
+    }
+    auto const size = ds::text::load_tokenizer(path).vocabulary_size();
+    ds::expects<ds::FormatError>(size <= vocabulary, path.native(), ": has ", size, " tokens, model ",
+                                 settings.model, " has ", vocabulary);
+    return path;
+}
+
 }  // namespace
 
 TrainingData::TrainingData(TrainSettings const& settings, ds::index_t vocabulary, ds::index_t length)
@@ -38,7 +51,8 @@ TrainingData::TrainingData(TrainSettings const& settings, ds::index_t vocabulary
       batches_(training_, {.sequences = ds::checked_mul(settings.batch_size, settings.grad_accum),
                            .length = length,
                            .seed = ds::Seed{settings.seed}}),
-      validation_batches_(validation_, settings.batch_size, length) {}
+      validation_batches_(validation_, settings.batch_size, length),
+      tokenizer_(check_tokenizer(settings, vocabulary)) {}
 
 std::span<ds::Batch const> TrainingData::next() {
     if (overfit_) {
@@ -64,11 +78,6 @@ void TrainingData::for_validation_batches(ds::index_t most,
             return;
         }
     }
-}
-
-std::filesystem::path TrainingData::tokenizer() const {
-    auto const path = directory_ / "tokenizer.json";
-    return std::filesystem::exists(path) ? path : std::filesystem::path();
 }
 
 }  // namespace deepseek_examples

@@ -36,7 +36,7 @@ public:
     void for_validation_batches(ds::index_t most, std::function<bool(ds::Batch const&)> const& visit);
 
     /// The tokenizer that made the data; empty if it does not lie beside them.
-    std::filesystem::path tokenizer() const;
+    std::filesystem::path const& tokenizer() const { return tokenizer_; }
     std::optional<ds::Token> end_of_text() const { return meta_ ? meta_->end_of_text : std::nullopt; }
     /// Token ids of the data; 0: unknown.
     ds::index_t vocabulary() const { return meta_ ? meta_->vocabulary : 0; }
@@ -53,6 +53,7 @@ private:
     ds::data::TokenFile validation_;
     ds::data::Batches batches_;
     ds::data::SequentialBatches validation_batches_;
+    std::filesystem::path tokenizer_;
     std::vector<ds::Batch> micro_batches_;
 };
 

@@ -8,6 +8,8 @@
 #include "../support/cli.hpp"
 #include "settings.hpp"
 
+#include <cstdint>
+#include <limits>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -62,7 +64,8 @@ public:
         own("Run", "--max-minutes", s.max_minutes,
             "stop and save after so long; where no --steps are given, the run is fitted to it")
             ->check(in_range(0.0, 1e6));
-        saved("Run", "--seed", s.seed, "of initial weights, data order and dropout");
+        saved("Run", "--seed", s.seed, "of initial weights, data order and dropout")
+            ->check(in_range<std::uint64_t>(0, std::numeric_limits<std::uint64_t>::max()));
         saved("Run", "--eval-every", s.eval_every, "steps between evaluations; 0: ten per run")->check(count);
         saved("Run", "--eval-batches", s.eval_batches, "batches of an evaluation; 0: all validation data")
             ->check(count);
@@ -112,12 +115,6 @@ public:
 
 private:
     static constexpr ds::index_t kMostCount = ds::index_t{1} << 40;
-
-    // As CLI11's check, which would spell the range in --help.
-    template <class T>
-    static CLI::Validator in_range(T least, T most) {
-        return CLI::Range(least, most).description("");
-    }
 
     template <class T>
     CLI::Option* own(char const* group, char const* name, T& variable, char const* help) {

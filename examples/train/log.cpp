@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cmath>
 #include <system_error>
+#include <utility>
 
 namespace deepseek_examples {
 
@@ -22,7 +23,7 @@ std::string place(ds::index_t step, ds::index_t total) { return ds::message(step
 
 }  // namespace
 
-TrainingLog::TrainingLog(bool quiet, std::string const& jsonl) : quiet_(quiet) {
+TrainingLog::TrainingLog(bool quiet, std::string const& jsonl) : quiet_(quiet), name_(jsonl) {
     if (!jsonl.empty()) {
         file_.reset(std::fopen(jsonl.c_str(), "a"));  // a resumed run goes on in the same file
         ds::expects<ds::FileError>(file_ != nullptr, jsonl,
@@ -94,16 +95,23 @@ void TrainingLog::stopped(char const* why, ds::index_t step, std::string const& 
 
 void TrainingLog::show(std::string const& line) const {
     if (!quiet_) {
-        std::puts(line.c_str());
-        std::fflush(stdout);  // so that a pipe or a file shows it at once
+        write(stdout, "stdout", line);
     }
 }
 
-// A log that cannot be written is no reason to end a run: the next line may succeed.
 void TrainingLog::append(std::string const& line) const {
     if (file_ != nullptr) {
-        std::fputs((line + "\n").c_str(), file_.get());
-        std::fflush(file_.get());
+        write(file_.get(), name_, line);
+    }
+}
+
+// Line by line, so that a pipe or a file shows it at once. A log that cannot be written is no reason to end a run: the
+// next line may succeed. The first loss is told.
+void TrainingLog::write(std::FILE* file, std::string const& name, std::string const& line) const {
+    bool const written = std::fputs((line + "\n").c_str(), file) >= 0;
+    if ((std::fflush(file) != 0 || !written) && !std::exchange(lost_, true)) {
+        warn(ds::message(name, ": cannot write: ", std::generic_category().message(errno),
+                         "; the run goes on"));
     }
 }
 

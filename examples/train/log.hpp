@@ -62,9 +62,12 @@ private:
 
     void show(std::string const& line) const;
     void append(std::string const& line) const;
+    void write(std::FILE* file, std::string const& name, std::string const& line) const;
 
     bool quiet_;
+    std::string name_;
     std::unique_ptr<std::FILE, Close> file_;
+    mutable bool lost_ = false;
 };
 
 }  // namespace deepseek_examples

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // labels: programs slow
+#include <deepseek/text/load.hpp>
+#include <deepseek/text/tokenizer_json.hpp>
 #include <deepseek/text/utf8.hpp>
 
 #include "program.hpp"
@@ -223,6 +225,15 @@ TEST_CASE("generate: wrong command lines end with status 2 and the reason") {
     refused("-n -2", "-2");
     refused("-n many", "many");
     refused("--seed -7", "-7");
+    refused("--seed 99999999999999999999", "--seed", "99999999999999999999");
+    refused("-c -3", "--ctx-size", "-3");
+    refused("-c 99999999999999999", "--ctx-size", "99999999999999999");
+    refused("--threads 100000", "--threads", "100000");
+    refused("--num-samples 0", "--num-samples", "0");
+    refused("--top-k 1.5", "1.5");
+    refused("--top-p nan", "top_p", "nan");
+    refused("--repeat-last-n -2", "repeat_last", "-2");
+    refused("twice", "unexpected argument 'twice'");
     refused("-p a -f b", "--prompt", "--file");
     refused("-i --perplexity f", "--perplexity", "--interactive");
     auto const no_model = run_program("generate -p Once");
@@ -238,7 +249,27 @@ TEST_CASE("generate: prompts that do not fit or are not text are refused") {
     deepseek::write_file_atomically(directory / "bytes", "ab\xFF");
     auto const file = run_program(generate("-f " + word(directory / "bytes")));
     CHECK(file.status == 1);
-    CHECK(mentions(file.err, "UTF-8", "2"));
+    CHECK(mentions(file.err, (directory / "bytes").native() + ": not UTF-8 at byte 2 (0xff)"));
+    auto const argument = run_program(generate("-p 'ab\xFF'"));
+    CHECK(argument.status == 1);
+    CHECK(mentions(argument.err, "not UTF-8 at byte 2 (0xff)"));
+    auto const missing = run_program(generate("-f " + word(directory / "none")));
+    CHECK(missing.status == 1);
+    CHECK(mentions(missing.err, (directory / "none").native(), "No such file"));
+}
+
+TEST_CASE("generate: text that a full disk did not take is an error with its cause") {
+    if (!fs::exists("/dev/full")) {
+        return skip("no /dev/full");
+    }
+    ScratchDirectory const directory;
+    deepseek::write_file_atomically(directory / "text", "Once upon a time");
+    for (auto const& flags :
+         {std::string("-p Once -n 4"), "--perplexity " + word(directory / "text"), std::string("--help")}) {
+        auto const done = run_program(generate(flags + " >/dev/full"));
+        CHECK_MESSAGE(done.status == 1, flags);
+        CHECK_MESSAGE(mentions(done.err, "cannot write to stdout: No space left on device"), done.err);
+    }
 }
 
 TEST_CASE("generate: missing and damaged models are named") {
@@ -262,8 +293,16 @@ TEST_CASE("generate: missing and damaged models are named") {
     CHECK(mentions(complaint([](auto const& m) { cut_in_half(m / "config.json"); }), "config.json", "JSON"));
     CHECK(mentions(complaint([](auto const& m) { fs::remove(m / "tokenizer.json"); }), "tokenizer"));
     CHECK(mentions(complaint([](auto const& m) { cut_in_half(m / "tokenizer.json"); }), "tokenizer.json"));
+    CHECK(mentions(complaint([](auto const& m) {
+                       auto data = deepseek::text::load_tokenizer(m).data();
+                       data.added.push_back({"<far>", 70'000});
+                       deepseek::write_file_atomically(m / "tokenizer.json", to_tokenizer_json(data));
+                   }),
+                   "/m", "tokenizer has 70001 tokens", "only 1536"));
     CHECK(
         mentions(complaint([](auto const& m) { fs::remove(m / "model.safetensors"); }), "model.safetensors"));
+    CHECK(mentions(complaint([](auto const& m) { fs::resize_file(m / "model.safetensors", 0); }),
+                   "model.safetensors", "0 bytes"));
     CHECK(mentions(complaint([](auto const& m) { cut_in_half(m / "model.safetensors"); }),
                    "model.safetensors"));
     // A model of another type: the known ones, and what differs from the closest.

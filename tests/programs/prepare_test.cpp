@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <filesystem>
+#include <iterator>
 #include <map>
 #include <string>
 #include <string_view>
@@ -205,6 +206,37 @@ TEST_CASE("prepare: bad input is named and nothing is written") {
     CHECK(mentions(failure(prepare(in, "bytes", scratch / "file")), "file", "cannot create"));
 }
 
+TEST_CASE("prepare: bad input leaves what was there") {
+    ScratchDirectory const scratch;
+    auto const out = scratch / "out";
+    write_file_atomically(scratch / "in.txt", corpus());
+    write_file_atomically(scratch / "bad.txt", corpus() + "\xFF");
+    REQUIRE(run_program(prepare(scratch / "in.txt", "bytes", out)).status == 0);
+    std::map<std::string, std::string> before;
+    for (auto const& entry : fs::directory_iterator(out)) {
+        before[entry.path().filename().native()] = read_file(entry.path());
+    }
+    for (auto const& input : {scratch / "bad.txt", scratch / "none.txt"}) {
+        CHECK(run_program(prepare(input, "train:300", out)).status == 1);
+        CHECK(std::distance(fs::directory_iterator(out), {}) == std::ssize(before));
+        for (auto const& [name, contents] : before) {
+            CHECK_MESSAGE(read_file(out / name) == contents, name);
+        }
+    }
+}
+
+TEST_CASE("prepare: a report that a full disk did not take is an error with its cause") {
+    if (!fs::exists("/dev/full")) {
+        return skip("no /dev/full");
+    }
+    ScratchDirectory const scratch;
+    write_file_atomically(scratch / "in.txt", corpus());
+    auto const done = run_program(prepare(scratch / "in.txt", "bytes", scratch / "out", ">/dev/full"));
+    CHECK(done.status == 1);
+    CHECK(mentions(done.err, "cannot write to stdout: No space left on device"));
+    CHECK(fs::exists(scratch / "out" / "train.bin"));  // the work itself was done
+}
+
 TEST_CASE("prepare: impossible flags end with status 2 and the nearest flag") {
     ScratchDirectory const scratch;
     auto const in = scratch / "in.txt";
@@ -222,7 +254,12 @@ TEST_CASE("prepare: impossible flags end with status 2 and the nearest flag") {
     CHECK(mentions(refused(prepare(in, "train:abc", scratch / "out")), "train:abc"));
     CHECK(mentions(refused(prepare(in, "train:256", scratch / "out")), "above 256"));
     CHECK(mentions(refused(prepare(in, "bytes", scratch / "out", "--validation 1")), "--validation"));
+    CHECK(
+        mentions(refused(prepare(in, "bytes", scratch / "out", "--validation nan")), "--validation", "nan"));
     CHECK(mentions(refused(prepare(in, "bytes", scratch / "out", "--jobs 0")), "--jobs"));
+    CHECK(mentions(refused(prepare(in, "bytes", scratch / "out", "--seed -1")), "--seed", "-1"));
+    CHECK(mentions(refused("prepare --tokenizer bytes --output '' --input " + word(in)), "--output",
+                   "is empty"));
     auto const help = run_program("prepare --help");
     CHECK(help.status == 0);
     CHECK(mentions(help.out, "Text:", "Tokens:", "Output:", "--separator", "<|endoftext|>"));

@@ -35,14 +35,14 @@ struct Outcome {
 /// A program that runs.
 class Process {
 public:
-    /// `command` is a line for the shell whose first word is the name of one of our programs.
+    /// `command` is a line for the shell whose first word is the name of one of our programs; it may redirect output.
     explicit Process(std::string const& command, std::string const& input = {}) {
         for (auto const& [name, contents] : {std::pair("in", input), {"out", {}}, {"err", {}}}) {
             deepseek::write_file_atomically(files_ / name, contents);
         }
-        auto const line = "exec '" + program_dir().native() + "/'" + command + " <'" +
-                          (files_ / "in").native() + "' >'" + (files_ / "out").native() + "' 2>'" +
-                          (files_ / "err").native() + "'";
+        auto const line = "exec <'" + (files_ / "in").native() + "' >'" + (files_ / "out").native() +
+                          "' 2>'" + (files_ / "err").native() + "' '" + program_dir().native() + "/'" +
+                          command;
         char const* const arguments[] = {"sh", "-c", line.c_str(), nullptr};
         REQUIRE(::posix_spawn(&pid_, "/bin/sh", nullptr, nullptr, const_cast<char* const*>(arguments),
                               environ) == 0);

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
 // labels: programs slow
+#include <deepseek/text/load.hpp>
+#include <deepseek/text/tokenizer_json.hpp>
+
 #include "program.hpp"
 #include <nlohmann/json.hpp>
 
@@ -102,7 +105,14 @@ TEST_CASE("train: a signal saves the run and prints how to continue it") {
         CHECK(mentions(done.out, "interrupted after step ",
                        "/train --out " + (directory / "m").native() + " --resume"));
         auto const state = nlohmann::json::parse(deepseek::read_file(directory / "m/trainer.json"));
-        CHECK(state["step"].get<int>() >= 2);
+        auto const step = state["step"].get<int>();
+        CHECK(step >= 2);
+        // The command does what it promises.
+        auto const begin = done.out.rfind("/train --out ") + 1;
+        auto const command = done.out.substr(begin, done.out.find('\n', begin) - begin);
+        auto const more = run_program(command + " --threads 1 --steps " + std::to_string(step + 1));
+        CHECK_MESSAGE(more.status == 0, more.err);
+        CHECK(mentions(more.out, "at step " + std::to_string(step), "save " + std::to_string(step + 1)));
     }
 }
 
@@ -194,6 +204,16 @@ TEST_CASE("train: wrong command lines end with status 2, the reason, and no outp
     refused("--min-lr 1 --lr 0.1", "learning rate", "0.1");
     refused("--schedule sine", "--schedule", "sine");
     refused("--steps 0", "--max-minutes");
+    refused("--steps 99999999999999999999", "--steps", "99999999999999999999");
+    refused("--max-minutes nan", "--max-minutes", "nan");
+    refused("--max-minutes -1", "--max-minutes", "-1");
+    refused("--lr nan", "learning rate", "nan");
+    refused("--grad-clip inf", "clip_norm", "inf");
+    refused("--seed -1", "--seed", "-1");
+    refused("--seed 18446744073709551616", "--seed", "18446744073709551616");
+    refused("--threads 5000", "--threads", "5000");
+    refused("--grad-accum 0", "--grad-accum", "0");
+    refused("somewhere", "unexpected argument 'somewhere'");
     refused("--model gpt", "no model 'gpt'", "quickstart");
 
     CHECK(run_program("train").status == 2);
@@ -255,6 +275,14 @@ TEST_CASE("train: missing and damaged data are named, and nothing is written") {
     CHECK(mentions(
         complaint([](auto const& data) { deepseek::write_file_atomically(data / "meta.json", "{"); }),
         "meta.json"));
+    CHECK(mentions(complaint([](auto const& data) { cut_in_half(data / "tokenizer.json"); }),
+                   "tokenizer.json", "JSON"));
+    CHECK(mentions(complaint([](auto const& data) {
+                       auto tokenizer = deepseek::text::load_tokenizer(data).data();
+                       tokenizer.added.push_back({"<far>", 70'000});
+                       deepseek::write_file_atomically(data / "tokenizer.json", to_tokenizer_json(tokenizer));
+                   }),
+                   "tokenizer.json", "70001 tokens", "quickstart", "1536"));
     CHECK(mentions(complaint([](auto const& data) {
                        deepseek::write_file_atomically(data / "meta.json",
                                                        R"({"dtype": "uint16", "vocabulary_size": 50257})");
@@ -298,6 +326,53 @@ TEST_CASE("train: damaged checkpoints are named and stay as they are") {
                        deepseek::write_file_atomically(run / "config.json", json.dump());
                    }),
                    "config.json", "hidden_size", "64", "128"));
+}
+
+TEST_CASE("train: a run is not resumed as another model, nor with sequences too short for its modules") {
+    ScratchDirectory const directory;
+    REQUIRE(run_program(train_on(story_data(), directory / "m")).status == 0);
+    auto const before = deepseek::read_file(directory / "m/model.safetensors");
+    auto const other =
+        run_program("train --steps 2 --resume --model shakespeare --out " + word(directory / "m"));
+    CHECK(other.status == 1);
+    CHECK(mentions(other.err, "config.json", "another model", "vocab_size: the file says 1536"));
+    auto const brief = run_program("train --steps 2 --resume --seq-len 1 --out " + word(directory / "m"));
+    CHECK(brief.status == 1);
+    CHECK(mentions(brief.err, "--seq-len 1", "quickstart"));
+    CHECK(deepseek::read_file(directory / "m/model.safetensors") == before);
+}
+
+TEST_CASE("train: a full disk leaves the checkpoint of a resumed run as it was") {
+    ScratchDirectory const directory;
+    auto const run = directory / "m";
+    REQUIRE(run_program(train_on(story_data(), run)).status == 0);
+    auto const before = deepseek::read_file(run / "model.safetensors");
+    auto const resume = "train --steps 2 --resume --threads 1 --out " + word(run);
+    {
+        FileSizeLimit const limit(1 << 20);
+        auto const done = run_program(resume);
+        CHECK(done.status == 1);
+        CHECK(mentions(done.err, "model.safetensors", "File too large"));
+    }
+    CHECK(deepseek::read_file(run / "model.safetensors") == before);
+    CHECK(std::distance(fs::directory_iterator(directory.path()), {}) == 1);
+    auto const done = run_program(resume);  // and it goes on from there when there is room
+    CHECK_MESSAGE(done.status == 0, done.err);
+    CHECK(mentions(done.out, "at step 1", "step 2/2"));
+}
+
+TEST_CASE("train: a full disk behind a log does not end the run but is told") {
+    if (!fs::exists("/dev/full")) {
+        return skip("no /dev/full");
+    }
+    ScratchDirectory const directory;
+    auto const log = run_program(train_command(directory / "a", "--steps 2 --jsonl /dev/full"));
+    CHECK(log.status == 0);
+    CHECK(mentions(log.err, "/dev/full: cannot write: No space left on device"));
+    auto const out = run_program(train_command(directory / "b", "--steps 2 >/dev/full"));
+    CHECK(out.status == 1);
+    CHECK(mentions(out.err, "stdout: cannot write: No space left on device"));
+    CHECK(equal_files(directory / "a/model.safetensors", directory / "b/model.safetensors"));
 }
 
 TEST_CASE("train: a full disk ends the run with the file's name and leaves no half of a model") {
