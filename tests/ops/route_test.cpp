@@ -113,4 +113,9 @@ TEST_CASE("update_bias: towards the mean load by one speed, not at the mean, and
     for (float const count : load) {
         CHECK(count == 0);
     }
+    float again[4] = {8, 2, 3, 3};  // one falls, three rise
+    ds::ops::update_bias(cpu, bias, again, 4, 0.25F, true);
+    CHECK(bias[0] == 0.25F - 0.375F);
+    CHECK(bias[1] == 0.125F);
+    CHECK(bias[2] == 0.375F);
 }

@@ -33,6 +33,8 @@ struct TrainOptions {
     double balance_alpha = 1e-4;  ///< weight of the sequence-wise balance loss
     float bias_speed = 1e-3F;     ///< change of the routers' biases per step …
     double bias_freeze = 1;       ///< … until this part of the run, then none; V3: 0.97
+    bool bias_zero_mean =
+        false;  ///< less the mean of a layer's changes, so that its biases do not drift together
 
     float embedding_dropout = 0;  ///< probability of zero; of the embedded tokens
     float attention_dropout = 0;  ///< of attention weights

@@ -219,7 +219,8 @@ private:
                 auto* const weight = elements_at<E>(weights_->data(), place);
                 auto* const gradient = elements_at<E>(gradients_.data(), place);
                 if (info.role == Role::state) {
-                    ops::update_bias(*backend_, weight, gradient, place.size(), bias_speed);
+                    ops::update_bias(*backend_, weight, gradient, place.size(), bias_speed,
+                                     options_.bias_zero_mean);
                     return;
                 }
                 constants.weight_decay = info.role == Role::decayed ? adamw.weight_decay : 0;

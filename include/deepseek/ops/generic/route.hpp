@@ -243,6 +243,7 @@ struct UpdateBias {
     T* load;
     index_t experts;
     float speed;
+    bool zero_mean;
 
     DEEPSEEK_HD void operator()(index_t) const {
         T mean = 0;
@@ -250,12 +251,19 @@ struct UpdateBias {
             mean += load[e];
         }
         mean /= static_cast<T>(experts);
-        auto const step = static_cast<T>(speed);
+        T drift = 0;  // directions that are not balanced by others
+        if (zero_mean) {
+            for (index_t e = 0; e < experts; ++e) {
+                drift += direction(load[e], mean) / static_cast<T>(experts);
+            }
+        }
         for (index_t e = 0; e < experts; ++e) {
-            bias[e] += load[e] < mean ? step : load[e] > mean ? -step : T{0};
+            bias[e] += static_cast<T>(speed) * (direction(load[e], mean) - drift);
             load[e] = 0;
         }
     }
+
+    DEEPSEEK_HD static T direction(T load, T mean) { return load < mean ? T{1} : load > mean ? T{-1} : T{0}; }
 };
 
 }  // namespace deepseek::inline DEEPSEEK_ABI::ops::generic
