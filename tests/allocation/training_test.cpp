@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: MIT
 // Once a step of its extents has run, training takes no memory from anywhere.
 #include <deepseek/backend/cpu.hpp>
+#include <deepseek/data/batches.hpp>
+#include <deepseek/data/token_file.hpp>
+#include <deepseek/io/file.hpp>
 #include <deepseek/model.hpp>
 
 #include "allocation/counting.hpp"
+#include "support/scratch_directory.hpp"
 #include <doctest/doctest.h>
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <vector>
 
 namespace ds = deepseek;
@@ -83,4 +88,18 @@ TEST_CASE("training: a step that runs blocks again in the backward pass allocate
     ds::TrainOptions const options{.schedule = {.peak = 1e-2, .total = 20}, .recompute = true};
     check(1, options);
     check(2, options);
+}
+
+TEST_CASE("training: reading batches from a file allocates nothing, from one epoch to the next") {
+    deepseek_tests::ScratchDirectory const scratch;
+    ds::write_file_atomically(scratch / "t.bin", std::string(2 * 1000, '\0'));
+    ds::data::TokenFile const file(scratch / "t.bin", 500);
+    ds::data::Batches batches(file, {.sequences = kSequences, .length = kLength});
+    auto const before = allocations();
+    for (int i = 0; i < 30; ++i) {
+        batches.next();
+    }
+    auto const taken = allocations() - before;
+    CHECK(taken == 0);
+    CHECK(batches.epochs() > 2);
 }
