@@ -74,6 +74,15 @@ int main() {
     auto const again = write(cpu, weights, "The", {.seed = {7}});
     std::printf("the same seed repeats itself:          %s\n", once == again ? "yes" : "no");
 
+    // ds::generate is that loop, with a callback for every token: text appears as it is written.
+    ds::Session session{cpu, weights, {.max_tokens = 100}};
+    ds::Sampler sampler{{.temperature = 0}};
+    std::vector<ds::Token> tokens{'T', 'h', 'e', ' ', 'o', 'w', 'l'};
+    ds::Token const end = '.';
+    ds::generate(session, sampler, tokens, {.max_new = 50, .end = {&end, 1}},
+                 [](ds::Token token) { std::putchar(token); });
+    std::puts(".");
+
     // What a sequence remembers per token: one latent and one rotary key per block, for all heads together.
     std::printf("cache: %lld bytes per token\n",
                 static_cast<long long>(ds::cache_bytes_per_token<Model, float>));

@@ -10,6 +10,7 @@
 #include <deepseek/core/layer.hpp>
 #include <deepseek/core/random.hpp>
 #include <deepseek/core/visit.hpp>
+#include <deepseek/infer/generate.hpp>
 #include <deepseek/infer/sampler.hpp>
 #include <deepseek/infer/session.hpp>
 #include <deepseek/layers/mla.hpp>
