@@ -123,21 +123,30 @@ TEST_CASE("route: group-limited softmax routing equals transformers; normalised,
     check_choices("router.t5.0", normalized, 0, ".normalised");
 }
 
-TEST_CASE("route: the published example, in which a mask of zero would choose an excluded expert") {
+TEST_CASE("route: the published example, in which a mask of zero chooses an excluded expert") {
     // Groups 0 and 3 are kept, with experts 0, 1, 6 and 7; the third best of these has a negative score.
-    std::vector<double> logits{0.9, 0.2, 0.6, 0.5, 0.3, 0.8, 0.1, 0.7};
-    for (auto& affinity : logits) {
-        affinity = std::log(affinity / (1 - affinity));
-    }
+    std::vector<double> const affinities{0.9, 0.2, 0.6, 0.5, 0.3, 0.8, 0.1, 0.7};
     std::vector<double> const bias{-1.0, 0, -0.7, -0.7, -1.2, -0.9, 0, -0.85};
     std::vector<std::int32_t> chosen(3);
     std::vector<double> gates(3);
-    ds::Cpu cpu{{.threads = 1}};
-    ds::ops::route(cpu, ds::Rows<double, 8>{logits.data(), 1, 8}, bias.data(),
-                   ds::Rows<std::int32_t, 3>{chosen.data(), 1, 3}, ds::Rows<double, 3>{gates.data(), 1, 3},
-                   ds::Routing{.groups = 4, .groups_kept = 2, .scale = 2.5F});
+    auto const route = [&](ds::Routing const& routing) {
+        std::vector<double> logits;
+        for (auto const affinity : affinities) {
+            logits.push_back(std::log(affinity / (1 - affinity)));
+        }
+        ds::Cpu cpu{{.threads = 1}};
+        ds::ops::route(cpu, ds::Rows<double, 8>{logits.data(), 1, 8}, bias.data(),
+                       ds::Rows<std::int32_t, 3>{chosen.data(), 1, 3},
+                       ds::Rows<double, 3>{gates.data(), 1, 3}, routing);
+    };
+    route({.groups = 4, .groups_kept = 2, .scale = 2.5F});
     CHECK(chosen == std::vector<std::int32_t>{0, 1, 6});
     CHECK(scaled_error(gates, std::vector<double>{1.875, 0.5 / 1.2, 0.25 / 1.2}) <= 1e-12);
+
+    route({.groups = 4, .groups_kept = 2, .scale = 2.5F, .zero_mask = true});
+    CHECK(chosen ==
+          std::vector<std::int32_t>{1, 2, 6});  // experts 2 to 5 tie at 0, the first of them is taken
+    CHECK(scaled_error(gates, std::vector<double>{0.5 / 0.9, 1.5 / 0.9, 0.25 / 0.9}) <= 1e-12);
 }
 
 TEST_CASE("route_backward: gradients of input and weight equal transformers") {

@@ -24,6 +24,9 @@ struct Routing {
     bool normalize = true;  ///< divide the chosen gates by their sum
     float scale = 1;        ///< factor on the routed experts' output; softmax: only where not normalised
     bool bias = true;       ///< a balancing bias takes part in the choice, not in the gates
+    /// Experts of groups not kept compete with a score of 0 instead of being out of the question. Early Hugging Face
+    /// code did that, by mistake: it matters where scores are negative, which the bias can make them.
+    bool zero_mask = false;
 };
 
 }  // namespace deepseek::inline DEEPSEEK_ABI

@@ -103,8 +103,8 @@ private:
         }
     }
 
-    // Leaves only the experts of the best groups. The mask is minus infinity: with negative biases a mask of
-    // zero would let excluded experts back in.
+    // Leaves only the experts of the best groups. The mask is minus infinity unless asked otherwise: with negative
+    // biases a mask of zero lets excluded experts back in.
     DEEPSEEK_HD void drop_groups(T* z) const {
         auto const size = Experts / routing.groups;
         T group_score[Experts];
@@ -129,7 +129,7 @@ private:
             }
             if (better >= routing.groups_kept) {
                 for (index_t e = g * size; e < (g + 1) * size; ++e) {
-                    z[e] = -std::numeric_limits<T>::infinity();
+                    z[e] = routing.zero_mask ? T{0} : -std::numeric_limits<T>::infinity();
                 }
             }
         }
