@@ -100,10 +100,10 @@ private:
         if (auto const epoch = number / windows_; epoch != epoch_) {
             epoch_ = epoch;
             auto const key = key_.fork(static_cast<std::uint64_t>(epoch));
-            order_.emplace(windows_, key.fork(0));
+            order_ = Permutation(windows_, key.fork(0));
             offset_ = random_up_to(file_->size() - 1 - windows_ * options_.length, key.fork(1).bits(0));
         }
-        return offset_ + (*order_)(number % windows_) * options_.length;
+        return offset_ + order_(number % windows_) * options_.length;
     }
 
     // Uniform in [0, most]. The remainder of 64 random bits: for files below 2^40 tokens a bias below 2^-24.
@@ -119,7 +119,7 @@ private:
     // Of the epoch that the last window belonged to.
     index_t epoch_ = -1;
     index_t offset_ = 0;
-    std::optional<Permutation> order_;
+    Permutation order_{1, key_};
     std::vector<Token> tokens_;
     std::vector<Token> targets_;
     std::vector<Token> window_;
