@@ -142,8 +142,8 @@ TEST_CASE("Session: what does not fit is refused and changes nothing") {
     CHECK_THROWS_WITH_AS(session.prefill(tokens), "Session: 6 tokens do not fit behind 0 of 5", ds::Error);
     CHECK_THROWS_AS(session.prefill({}), ds::Error);
     ds::Token const outside[] = {1, 50};
-    CHECK_THROWS_WITH_AS(session.prefill(outside), "Session: token 50 is outside the vocabulary of 50",
-                         ds::Error);
+    CHECK_THROWS_WITH_AS(session.prefill(outside),
+                         "Session: the token at position 1 is 50, outside the vocabulary of 50", ds::Error);
     CHECK(session.position() == 0);
     session.prefill(std::span(tokens).first(5));
     CHECK(session.full());

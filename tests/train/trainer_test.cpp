@@ -186,3 +186,23 @@ TEST_CASE("Trainer: options that make no sense are refused by name") {
     refused({.residual_dropout = 1}, "residual_dropout");
     CHECK_THROWS_AS((Trainer{cpu, weights, {}}.step({})), ds::Error);
 }
+
+TEST_CASE("Trainer: an id outside the vocabulary is refused before anything is read") {
+    ds::Cpu cpu{{.threads = 1}};
+    Weights weights{cpu};
+    ds::initialize(cpu, weights, ds::Seed{7});
+    Trainer trainer{cpu, weights, {.schedule = {.total = 4}}};
+    for (auto const id : {64, 100'000, -1}) {
+        Windows data(2, 16, 11);
+        data.tokens[20] = id;
+        ds::Batch const batch = data.batch(2);
+        auto const text = ds::message("batch: the token of sequence 1 at position 4 is ", id);
+        CHECK_THROWS_WITH_AS(trainer.step({&batch, 1}), doctest::Contains(text.c_str()), ds::Error);
+        CHECK_THROWS_WITH_AS(trainer.evaluate({&batch, 1}), doctest::Contains(text.c_str()), ds::Error);
+    }
+    Windows data(2, 16, 11);
+    data.targets[3] = 64;
+    ds::Batch const batch = data.batch(2);
+    CHECK_THROWS_WITH_AS(trainer.step({&batch, 1}),
+                         doctest::Contains("the target of sequence 0 at position 3"), ds::Error);
+}

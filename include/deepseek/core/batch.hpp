@@ -2,8 +2,11 @@
 #ifndef DEEPSEEK_CORE_BATCH_HPP
 #define DEEPSEEK_CORE_BATCH_HPP
 
+#include <deepseek/core/error.hpp>
 #include <deepseek/core/index.hpp>
 
+#include <algorithm>
+#include <cstddef>
 #include <span>
 
 namespace deepseek::inline DEEPSEEK_ABI {
@@ -11,13 +14,49 @@ namespace deepseek::inline DEEPSEEK_ABI {
 /// What one training or evaluation step reads: `sequences` windows of text of `length` tokens each, and for every
 /// position the token that follows. Non-owning.
 ///
-/// Shapes:    tokens, targets [sequences, length], row-major, so that targets[s, t] == tokens[s, t + 1] in a window
+/// Shapes:    tokens, targets [sequences, length], row-major, so that targets[s, t] == tokens[s, t + 1] in a window;
+///            tokens in [0, vocabulary), targets likewise, or -1 or -100: see is_ignored
 struct Batch {
     std::span<Token const> tokens;
     std::span<Token const> targets;
     index_t sequences = 0;
     index_t length = 0;
 };
+
+/// Whether a target is left out of losses: -1, or -100 as PyTorch writes it.
+constexpr DEEPSEEK_HD bool is_ignored(Token target) { return target == -1 || target == -100; }
+
+namespace detail {
+[[noreturn, gnu::noinline]] inline void refuse_token(Batch const& batch, std::span<Token const> ids,
+                                                     std::span<Token const>::iterator id, index_t vocabulary,
+                                                     char const* what, char const* hint) {
+    auto const row = static_cast<index_t>(id - ids.begin());
+    fail<Error>({"batch: the ", what, " of sequence ", row / batch.length, " at position ",
+                 row % batch.length, " is ", *id, ", outside the vocabulary of ", vocabulary, hint});
+}
+}  // namespace detail
+
+/// Checks what a caller hands in, once per batch: one pass over its ids.
+///
+/// Errors:    ShapeError if there are not sequences * length tokens and targets; Error naming the first token that is
+///            outside [0, vocabulary), or target that is neither that nor ignored
+inline void check_batch(Batch const& batch, index_t vocabulary) {
+    auto const count = static_cast<std::size_t>(checked_mul(batch.sequences, batch.length));
+    expects<ShapeError>(batch.tokens.size() == count && batch.targets.size() == count,
+                        "batch: ", batch.tokens.size(), " tokens and ", batch.targets.size(), " targets for ",
+                        batch.sequences, " x ", batch.length, " positions");
+    auto const outside = [=](Token token) { return token < 0 || token >= vocabulary; };
+    auto const token = std::find_if(batch.tokens.begin(), batch.tokens.end(), outside);
+    if (token != batch.tokens.end()) {
+        detail::refuse_token(batch, batch.tokens, token, vocabulary, "token", "");
+    }
+    auto const target = std::find_if(batch.targets.begin(), batch.targets.end(),
+                                     [=](Token id) { return outside(id) && !is_ignored(id); });
+    if (target != batch.targets.end()) {
+        detail::refuse_token(batch, batch.targets, target, vocabulary, "target",
+                             "; targets to ignore are -1 or -100");
+    }
+}
 
 }  // namespace deepseek::inline DEEPSEEK_ABI
 

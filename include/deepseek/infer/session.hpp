@@ -11,6 +11,7 @@
 #include <deepseek/model/weights.hpp>
 
 #include <algorithm>
+#include <cstddef>
 #include <span>
 #include <vector>
 
@@ -108,9 +109,10 @@ private:
         expects(count > 0, "Session: no tokens to read");
         expects(count <= max_tokens_ - position_, "Session: ", count, " tokens do not fit behind ", position_,
                 " of ", max_tokens_);
-        for (auto const token : tokens) {
-            expects(token >= 0 && token < M::vocabulary, "Session: token ", token,
-                    " is outside the vocabulary of ", M::vocabulary);
+        for (index_t i = 0; i < count; ++i) {
+            auto const token = tokens[static_cast<std::size_t>(i)];
+            expects(token >= 0 && token < M::vocabulary, "Session: the token at position ", position_ + i,
+                    " is ", token, ", outside the vocabulary of ", M::vocabulary);
         }
         for (index_t begin = 0; begin < count; begin += kChunk) {
             auto const length = std::min(kChunk, count - begin);

@@ -80,8 +80,9 @@ struct model_type {
 
     /// Runs the blocks and the MTP modules over a batch and keeps in the arena what backward needs.
     ///
-    /// Shapes:    batch.tokens, batch.targets [pass.sequences, pass.length], ids in [0, vocabulary)
-    /// Errors:    ShapeError if the batch is not of the pass's extents or sequences are not longer than the MTP depth
+    /// Shapes:    batch.tokens, batch.targets [pass.sequences, pass.length]
+    /// Errors:    ShapeError if the batch is not of the pass's extents or sequences are not longer than the MTP depth;
+    ///            Error if an id is outside the vocabulary (see check_batch)
     template <class T, class B>
     static Tape<T> forward(B& be, Pass const& pass, viewed_params<model_type, T const> const& p,
                            Batch const& batch, Arena<B>& arena) {
@@ -218,10 +219,7 @@ private:
                             "forward: a batch of ", batch.sequences, " x ", batch.length,
                             " tokens in a pass of ", pass.sequences, " x ", pass.length,
                             "; sequences must be longer than the MTP depth ", Depth);
-        auto const count = static_cast<std::size_t>(pass.rows());
-        expects<ShapeError>(batch.tokens.size() == count && batch.targets.size() == count,
-                            "forward: ", batch.tokens.size(), " tokens and ", batch.targets.size(),
-                            " targets for ", count, " rows");
+        check_batch(batch, vocabulary);
     }
 
     template <class T, class B>

@@ -10,15 +10,15 @@
 
 #include <type_traits>
 
-// Targets are checked where text becomes ids, not here (see embedding.hpp). A target of -1 is ignored: its loss and
-// its gradient are 0.
+// Targets are checked where a batch comes in (see core/batch.hpp), not here. A negative target is ignored: its loss
+// and its gradient are 0.
 
 namespace deepseek::inline DEEPSEEK_ABI::ops {
 
 /// Loss of every row, and in place its gradient: loss = log(sum of e^logits) - logits[target], then
 /// logits = (softmax(logits) - onehot(target)) · scale. Works on as many rows as the caller has memory for.
 ///
-/// Shapes:    logits [rows, V]; targets [rows], in [-1, V); loss [rows, 1], written, not scaled
+/// Shapes:    logits [rows, V]; targets [rows], below V; loss [rows, 1], written, not scaled
 /// Units:     nats; scale is usually the weight of one token, 1 / tokens
 /// Precision: logits of -infinity have probability 0. NaN, +infinity or -infinity throughout a row give NaN
 /// Errors:    ShapeError if logits and loss differ in rows
@@ -41,7 +41,7 @@ void cross_entropy(B& be, Rows<T, V> logits, Token const* targets, Rows<accumula
 
 /// The losses alone; logits stay.
 ///
-/// Shapes:    logits [rows, V]; targets [rows], in [-1, V); loss [rows, 1], written
+/// Shapes:    logits [rows, V]; targets [rows], below V; loss [rows, 1], written
 /// Errors:    ShapeError if logits and loss differ in rows
 template <class B, class X, index_t V>
 void cross_entropy_loss(B& be, Rows<X, V> logits, Token const* targets, Rows<accumulate_t<X>, 1> loss) {

@@ -8,8 +8,8 @@
 
 #include <type_traits>
 
-// Token ids are checked where text becomes ids, not here: with DEEPSEEK_CHECKS an id outside the table is an Error,
-// without it the behaviour is undefined.
+// Token ids are checked where they come in (see core/batch.hpp and infer/session.hpp), not here: with DEEPSEEK_CHECKS an
+// id outside the table is an Error, without it the behaviour is undefined.
 
 namespace deepseek::inline DEEPSEEK_ABI::ops {
 

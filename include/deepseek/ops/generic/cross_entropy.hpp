@@ -40,7 +40,7 @@ struct CrossEntropyLoss {
 
     DEEPSEEK_HD void operator()(index_t row) const {
         auto const target = index_t{targets[row]};
-        DEEPSEEK_ASSERT(target >= -1 && target < V);
+        DEEPSEEK_ASSERT(target < V);
         if (target < 0) {
             loss.row(row)[0] = 0;
             return;
@@ -75,7 +75,7 @@ struct CrossEntropy {
     DEEPSEEK_HD void operator()(index_t row) const {
         auto* const x = logits.row(row);
         auto const target = index_t{targets[row]};
-        DEEPSEEK_ASSERT(target >= -1 && target < V);
+        DEEPSEEK_ASSERT(target < V);
         if (target < 0) {
             loss.row(row)[0] = 0;
             for (index_t i = 0; i < V; ++i) {
