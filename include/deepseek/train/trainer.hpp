@@ -74,7 +74,6 @@ public:
           arena_(backend),
           sums_(backend, kSums * static_cast<index_t>(sizeof(double))) {
         options_.validate();
-        backend.fill_zero(sums_.data(), sums_.bytes());
     }
 
     TrainOptions const& options() const { return options_; }
@@ -98,10 +97,18 @@ public:
 
     /// One optimizer step over micro-batches of equal weight.
     ///
-    /// Errors:    Error if there is none; ShapeError if one has not the tokens its extents say; Error after more than
-    ///            max_skips consecutive steps without a finite loss and gradient norm
+    /// An exception from any micro-batch leaves weights, moments and progress as they were before the step, and the next
+    /// step sees nothing of it. Only the last of the errors below ends a step that is counted.
+    ///
+    /// Errors:    Error if there is none; ShapeError if one has not the tokens its extents say; Error if an id is outside
+    ///            the vocabulary; Error after more than max_skips consecutive steps without a finite loss and gradient
+    ///            norm
     StepReport<depth> step(std::span<Batch const> micro_batches) {
         expects(!micro_batches.empty(), "Trainer::step: no micro-batch");
+        // Here and not behind the last use, so that nothing stays of a step or evaluation that an exception ended.
+        backend_->fill_zero(gradients_.data(), gradients_.bytes());
+        backend_->fill_zero(sums_.data(), sums_.bytes());
+        index_t tokens = 0;
         auto const mtp_weight = options_.mtp_weight_at(progress_.step);
         auto const random = RandomKey{options_.seed}.fork(static_cast<std::uint64_t>(progress_.step));
         for (std::size_t i = 0; i < micro_batches.size(); ++i) {
@@ -120,7 +127,7 @@ public:
             auto tape = M::template forward<T>(*backend_, pass, weights_->view(), batch, arena_);
             M::template backward<T>(*backend_, weights_->view(), tape, gradients_.params(), mtp_weight,
                                     sums());
-            progress_.tokens += pass.rows();
+            tokens += pass.rows();
         }
         each_tensor<M, T>([&](Info const& info, Place const& place) {
             if (info.role != Role::state) {
@@ -131,7 +138,7 @@ public:
             }
         });
 
-        auto const values = take_sums();  // waits for the backend
+        auto const values = read_sums();  // waits for the backend
         StepReport<depth> report{.step = progress_.step,
                                  .losses = losses_of(values),
                                  .norm = std::sqrt(values[kNorm]),
@@ -142,9 +149,9 @@ public:
         }
         report.skipped = !std::isfinite(report.total_loss) || !std::isfinite(report.norm);
         read_expert_load();
+        progress_.tokens += tokens;
         if (report.skipped) {
             ++progress_.skips;
-            backend_->fill_zero(gradients_.data(), gradients_.bytes());
         } else {
             progress_.skips = 0;
             update(report);
@@ -158,9 +165,11 @@ public:
 
     /// Mean losses of batches of equal weight, without dropout, without changing anything.
     ///
-    /// Errors:    Error if there is no batch; ShapeError if one has not the tokens its extents say
+    /// Errors:    Error if there is no batch; ShapeError if one has not the tokens its extents say; Error if an id is
+    ///            outside the vocabulary
     Losses<depth> evaluate(std::span<Batch const> batches) {
         expects(!batches.empty(), "Trainer::evaluate: no batch");
+        backend_->fill_zero(sums_.data(), sums_.bytes());
         for (auto const& batch : batches) {
             Pass const pass{.sequences = batch.sequences,
                             .length = batch.length,
@@ -172,7 +181,7 @@ public:
             auto tape = M::template forward<T>(*backend_, pass, weights_->view(), batch, arena_);
             M::template loss<T>(*backend_, weights_->view(), tape, sums());
         }
-        return losses_of(take_sums());
+        return losses_of(read_sums());
     }
 
 private:
@@ -185,10 +194,9 @@ private:
 
     double* sums() { return reinterpret_cast<double*>(sums_.data()); }
 
-    std::array<double, kSums> take_sums() {
+    std::array<double, kSums> read_sums() {
         std::array<double, kSums> values{};
         backend_->copy_to_host(values.data(), sums_.data(), sums_.bytes());
-        backend_->fill_zero(sums_.data(), sums_.bytes());
         return values;
     }
 
@@ -228,7 +236,6 @@ private:
                            elements_at<E>(second_moment_.data(), place), place.size(), constants);
             });
         });
-        backend_->fill_zero(gradients_.data(), gradients_.bytes());
     }
 
     void read_expert_load() {
