@@ -4,6 +4,7 @@
 #   config → core → backend/concept → ops → layers → model → train, infer → model.hpp
 #              ↑            ↑                          io, text, data: used by programs, need JSON and PCRE2
 #              backend/cpu, backend/meter              found by the compiler through their argument, included by users
+#                                                      app: whole programs, over all of it
 #
 # A rule is one part of include/deepseek and the parts it may include besides itself. A header belongs to the longest
 # prefix of its path that has a rule.
@@ -33,6 +34,8 @@ may_include(comm            core detail config.hpp)
 may_include(io              model layers ops core detail config.hpp version.hpp)
 may_include(text            io core detail config.hpp)
 may_include(data            io core detail config.hpp)
+may_include(app             io text data backend/cpu backend/concept model train infer layers ops core detail config.hpp
+                            version.hpp)
 may_include(testing         layers ops backend/concept core detail config.hpp)
 may_include(detail          core config.hpp)
 may_include(model.hpp       model train infer layers ops core config.hpp fwd.hpp version.hpp)
@@ -42,6 +45,7 @@ set(third_party Eigen/ nlohmann/ pcre2 cuda cub/ thrust/ omp.h CLI/ doctest/ ben
 set(third_party_io nlohmann/)
 set(third_party_text nlohmann/ pcre2)
 set(third_party_data nlohmann/)
+set(third_party_app nlohmann/ CLI/)
 
 function(find_part header result)
     set(best "")

@@ -43,7 +43,7 @@ set(folder "${CMAKE_CURRENT_BINARY_DIR}/headers")
 file(CONFIGURE OUTPUT "${folder}/first.cpp" CONTENT "@everything@" @ONLY)
 file(CONFIGURE OUTPUT "${folder}/second.cpp" CONTENT "@everything@\nint main() {}\n" @ONLY)
 add_executable(test_double_link "${folder}/first.cpp" "${folder}/second.cpp")
-target_link_libraries(test_double_link PRIVATE deepseek::cpu deepseek::files deepseek_development)
+target_link_libraries(test_double_link PRIVATE deepseek::cpu deepseek::files deepseek::app deepseek_development)
 # Objects with and without checks may meet in one program: DEEPSEEK_CHECKS is a part of the ABI tag.
 if(NOT DEEPSEEK_CHECKS)
     set_source_files_properties("${folder}/first.cpp" PROPERTIES COMPILE_DEFINITIONS DEEPSEEK_CHECKS)

@@ -3,6 +3,7 @@
 #   deepseek::deepseek  models, layers, training, generation: a C++20 compiler and nothing else
 #   deepseek::cpu       adds the Cpu backend: threads
 #   deepseek::files     adds tokenizers, token files, checkpoints: nlohmann_json, PCRE2
+#   deepseek::app       adds the programs `train` and `generate` for a model of one's own: CLI11
 # They carry include paths, the C++20 requirement and libraries; no flags and no definitions.
 
 file(GLOB_RECURSE deepseek_headers CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/include/deepseek/*.hpp")
@@ -11,7 +12,10 @@ list(FILTER deepseek_cpu_headers INCLUDE REGEX "/include/deepseek/backend/cpu[./
 set(deepseek_files_headers ${deepseek_headers})
 list(FILTER deepseek_files_headers INCLUDE REGEX "/include/deepseek/(data|io|text)/")
 set(deepseek_core_headers ${deepseek_headers})
-list(REMOVE_ITEM deepseek_core_headers ${deepseek_cpu_headers} ${deepseek_files_headers})
+set(deepseek_app_headers ${deepseek_headers})
+list(FILTER deepseek_app_headers INCLUDE REGEX "/include/deepseek/app/")
+list(REMOVE_ITEM deepseek_core_headers
+    ${deepseek_cpu_headers} ${deepseek_files_headers} ${deepseek_app_headers})
 
 # deepseek_add_part(<name> <exported name> <header>...): an INTERFACE target with a header set.
 function(deepseek_add_part name exported)
@@ -49,4 +53,13 @@ if(DEEPSEEK_FILES)
     deepseek_find(PCRE2 libpcre2-dev DEEPSEEK_FILES 10.32)
     deepseek_add_part(deepseek_files files ${deepseek_files_headers})
     target_link_libraries(deepseek_files INTERFACE deepseek nlohmann_json::nlohmann_json PCRE2::8BIT)
+endif()
+
+if(DEEPSEEK_APP)
+    if(NOT DEEPSEEK_CPU OR NOT DEEPSEEK_FILES)
+        message(FATAL_ERROR "DEEPSEEK_APP=ON needs DEEPSEEK_CPU and DEEPSEEK_FILES.")
+    endif()
+    deepseek_find(CLI11 libcli11-dev DEEPSEEK_APP 2.1)
+    deepseek_add_part(deepseek_app app ${deepseek_app_headers})
+    target_link_libraries(deepseek_app INTERFACE deepseek_cpu deepseek_files CLI11::CLI11)
 endif()

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Writes a corpus of little stories, for trying the programs without downloading anything. Equal counts and seeds give
 // equal files.
+#include <deepseek/app/cli.hpp>
 #include <deepseek/core/random.hpp>
 #include <deepseek/io/file.hpp>
 
-#include "support/cli.hpp"
 #include "support/stories.hpp"
 
 #include <cstdint>
@@ -14,17 +14,17 @@
 #include <string_view>
 
 int main(int argc, char** argv) {
-    deepseek_examples::Program program("make_stories",
-                                       "Writes little stories, separated by lines <|endoftext|>.");
+    deepseek::app::Program program("make_stories",
+                                   "Writes little stories, separated by lines <|endoftext|>.");
     std::uint64_t count = 20'000;
     deepseek::Seed seed{1};
     std::string output;
     program.add_option("--count", count, "stories to write")
-        ->check(deepseek_examples::in_range<std::uint64_t>(1, 100'000'000));
+        ->check(deepseek::app::in_range<std::uint64_t>(1, 100'000'000));
     program.add_option("--seed", seed.value, "another seed gives other stories")
-        ->check(deepseek_examples::in_range<std::uint64_t>(0, std::numeric_limits<std::uint64_t>::max()));
+        ->check(deepseek::app::in_range<std::uint64_t>(0, std::numeric_limits<std::uint64_t>::max()));
     program.add_option("--output", output, "file to write")->required()->default_str("");
-    return deepseek_examples::run(program, argc, argv, [&] {
+    return deepseek::app::run(program, argc, argv, [&] {
         deepseek::AtomicFile file(output);
         for (std::uint64_t number = 0; number < count; ++number) {
             file.write(deepseek_examples::tell_story(seed, number));

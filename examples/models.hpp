@@ -2,6 +2,7 @@
 #ifndef DEEPSEEK_EXAMPLES_MODELS_HPP
 #define DEEPSEEK_EXAMPLES_MODELS_HPP
 
+#include <deepseek/app/known_model.hpp>
 #include <deepseek/layers/mla.hpp>
 #include <deepseek/layers/moe.hpp>
 #include <deepseek/layers/mtp.hpp>
@@ -10,15 +11,8 @@
 #include <deepseek/model/model.hpp>
 #include <deepseek/model/presets.hpp>
 
-#include <array>
-#include <cstddef>
-#include <string>
-#include <string_view>
-#include <tuple>
-#include <utility>
-
 // The models that the programs train and run, by name. A model is a type: to add one, write it here, add a line to
-// kModels, and add train/<name>.cpp and generate/<name>.cpp, which compile the programs' code for it.
+// for_each_model, and add train/<name>.cpp and generate/<name>.cpp, which compile the programs' code for it.
 
 namespace deepseek_examples {
 
@@ -46,65 +40,36 @@ using TinyStories = ds::Model<ds::Vocabulary<50257>, ds::Blocks<1, TinyStoriesAt
 /// A model, what the programs call it, and how it is trained by default.
 template <class M>
 struct Known {
-    using model = M;
-    std::string_view name;
-    std::string_view purpose;
-    std::array<std::pair<std::string_view, std::string_view>, 8>
-        recipe{};  ///< flags of `train` and their values
-};
-
-inline constexpr std::tuple kModels{
-    Known<Quickstart>{"quickstart",
-                      "little stories after two minutes on two cores; vocabulary 1536",
-                      {{{"batch-size", "4"},
-                        {"seq-len", "128"},
-                        {"steps", "1000"},
-                        {"lr", "4e-3"},
-                        {"warmup", "60"},
-                        {"bias-update-rate", "0.01"}}}},
-    Known<Shakespeare>{"shakespeare",
-                       "tiny Shakespeare byte by byte, 0.8 million parameters; vocabulary 257",
-                       {{{"batch-size", "12"},
-                         {"steps", "2000"},
-                         {"lr", "3e-3"},
-                         {"warmup", "100"},
-                         {"beta2", "0.99"},
-                         {"bias-update-rate", "0.01"}}}},
-    Known<TinyStories>{
-        "tiny-stories",
-        "TinyStories in GPT-2 tokens; vocabulary 50257",
-        {{{"batch-size", "8"}, {"seq-len", "256"}, {"steps", "10000"}, {"lr", "1e-3"}, {"warmup", "200"}}}},
-    Known<ds::FromScratch100M>{
-        "from-scratch-100m",
-        "100 million parameters, GPT-2 tokens; vocabulary 50257",
-        {{{"batch-size", "4"}, {"grad-accum", "8"}, {"steps", "20000"}, {"lr", "3e-4"}, {"warmup", "250"}}}},
+    ds::app::KnownModel known;
 };
 
 /// Calls visit(known) for every model.
 template <class F>
-constexpr void for_each_model(F&& visit) {
-    std::apply([&](auto const&... known) { (visit(known), ...); }, kModels);
-}
-
-/// The names of all models, joined by commas.
-inline std::string model_names() {
-    std::string names;
-    for_each_model(
-        [&](auto const& known) { names += (names.empty() ? "" : ", ") + std::string(known.name); });
-    return names;
-}
-
-/// body(known) for the model of that name; false if there is none.
-template <class Body>
-constexpr bool with_model(std::string_view name, Body&& body) {
-    bool found = false;
-    for_each_model([&](auto const& known) {
-        if (known.name == name) {
-            found = true;
-            body(known);
-        }
-    });
-    return found;
+void for_each_model(F&& visit) {
+    visit(Known<Quickstart>{{"quickstart",
+                             "little stories after two minutes on two cores; vocabulary 1536",
+                             {{"batch-size", "4"},
+                              {"seq-len", "128"},
+                              {"steps", "1000"},
+                              {"lr", "4e-3"},
+                              {"warmup", "60"},
+                              {"bias-update-rate", "0.01"}}}});
+    visit(Known<Shakespeare>{{"shakespeare",
+                              "tiny Shakespeare byte by byte, 0.8 million parameters; vocabulary 257",
+                              {{"batch-size", "12"},
+                               {"steps", "2000"},
+                               {"lr", "3e-3"},
+                               {"warmup", "100"},
+                               {"beta2", "0.99"},
+                               {"bias-update-rate", "0.01"}}}});
+    visit(Known<TinyStories>{
+        {"tiny-stories",
+         "TinyStories in GPT-2 tokens; vocabulary 50257",
+         {{"batch-size", "8"}, {"seq-len", "256"}, {"steps", "10000"}, {"lr", "1e-3"}, {"warmup", "200"}}}});
+    visit(Known<ds::FromScratch100M>{
+        {"from-scratch-100m",
+         "100 million parameters, GPT-2 tokens; vocabulary 50257",
+         {{"batch-size", "4"}, {"grad-accum", "8"}, {"steps", "20000"}, {"lr", "3e-4"}, {"warmup", "250"}}}});
 }
 
 }  // namespace deepseek_examples

@@ -11,6 +11,7 @@
 // A document is what stands between two separators, by default <|endoftext|> as in TinyStories; a line break directly
 // before and behind a separator belongs to it. A file without separators is one document. For validation some documents
 // are kept, chosen by their hashes; of fewer documents than would give one, the last part of each.
+#include <deepseek/app/cli.hpp>
 #include <deepseek/core/error.hpp>
 #include <deepseek/core/index.hpp>
 #include <deepseek/core/random.hpp>
@@ -23,7 +24,6 @@
 #include <deepseek/text/utf8.hpp>
 
 #include "prepare/documents.hpp"
-#include "support/cli.hpp"
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
@@ -320,7 +320,7 @@ void prepare(Settings const& settings) {
 
 int main(int argc, char** argv) {
     Settings settings;
-    deepseek_examples::Program program("prepare", "Turns text into tokens to train on.");
+    ds::app::Program program("prepare", "Turns text into tokens to train on.");
     program.add_option("--input", settings.inputs, "UTF-8 text files")
         ->group("Text")
         ->required()
@@ -342,17 +342,17 @@ int main(int argc, char** argv) {
         });
     program.add_option("--validation", settings.validation, "share of the text to validate with")
         ->group("Tokens")
-        ->check(deepseek_examples::in_range(1e-6, 0.9));
+        ->check(ds::app::in_range(1e-6, 0.9));
     program.add_option("--seed", settings.seed.value, "chooses the documents to validate with")
         ->group("Tokens")
-        ->check(deepseek_examples::in_range<std::uint64_t>(0, std::numeric_limits<std::uint64_t>::max()));
+        ->check(ds::app::in_range<std::uint64_t>(0, std::numeric_limits<std::uint64_t>::max()));
     program.add_option("--output", settings.output, "directory to write, made if it is missing")
         ->group("Output")
-        ->check(deepseek_examples::not_empty())
+        ->check(ds::app::not_empty())
         ->required()
         ->default_str("");
     program.add_option("--jobs", settings.jobs, "threads to encode with")
         ->group("Output")
-        ->check(deepseek_examples::in_range(1, 1024));
-    return deepseek_examples::run(program, argc, argv, [&] { prepare(settings); });
+        ->check(ds::app::in_range(1, 1024));
+    return ds::app::run(program, argc, argv, [&] { prepare(settings); });
 }

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT
+#include <deepseek/app/generate/model.hpp>
+
 #include "../models.hpp"
-#include "model.hpp"
 
-namespace deepseek_examples {
+namespace ds = deepseek;
 
-template std::unique_ptr<LanguageModel> load_language_model<Quickstart>(std::filesystem::path const&, int,
-                                                                        ds::index_t);
-
-}  // namespace deepseek_examples
+template std::unique_ptr<ds::app::LanguageModel> ds::app::load_language_model<deepseek_examples::Quickstart>(
+    std::filesystem::path const&, int, ds::index_t);

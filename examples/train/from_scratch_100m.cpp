@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
+#include <deepseek/app/train/model.hpp>
+
 #include "../models.hpp"
-#include "model.hpp"
 
-namespace deepseek_examples {
+namespace ds = deepseek;
 
-template std::unique_ptr<Training> make_training<ds::FromScratch100M>(ds::TrainOptions const&, int);
-
-}  // namespace deepseek_examples
+template std::unique_ptr<ds::app::Training> ds::app::make_training<ds::FromScratch100M>(
+    ds::TrainOptions const&, int);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-#ifndef DEEPSEEK_EXAMPLES_SUPPORT_CLI_HPP
-#define DEEPSEEK_EXAMPLES_SUPPORT_CLI_HPP
+#ifndef DEEPSEEK_APP_CLI_HPP
+#define DEEPSEEK_APP_CLI_HPP
 
 #include <deepseek/core/error.hpp>
 #include <deepseek/version.hpp>
@@ -25,13 +25,13 @@
 // What the command-line programs share: how flags are read and how failures end.
 //
 //     int main(int argc, char** argv) {
-//         deepseek_examples::Program program("train", "Trains a model on prepared tokens.");
+//         app::Program program("train", "Trains a model on prepared tokens.");
 //         int steps = 1000;
 //         program.add_option("--steps", steps, "optimizer steps")->group("Run");
-//         return deepseek_examples::run(program, argc, argv, [&] { … });
+//         return app::run(program, argc, argv, [&] { … });
 //     }
 
-namespace deepseek_examples {
+namespace deepseek::inline DEEPSEEK_ABI::app {
 
 /// Exit codes of every program.
 inline constexpr int kSuccess = 0;
@@ -48,8 +48,8 @@ public:
         get_formatter()->column_width(34);
         set_help_flag("-h,--help", "print this text");
         set_version_flag("--version",
-                         deepseek::message(get_name(), " ", DEEPSEEK_VERSION_MAJOR, ".",
-                                           DEEPSEEK_VERSION_MINOR, ".", DEEPSEEK_VERSION_PATCH),
+                         message(get_name(), " ", DEEPSEEK_VERSION_MAJOR, ".", DEEPSEEK_VERSION_MINOR, ".",
+                                 DEEPSEEK_VERSION_PATCH),
                          "print the version");
         allow_extras();  // so that run() sees unknown flags before CLI11 complains about missing ones
     }
@@ -67,8 +67,8 @@ CLI::Validator in_range(T least, T most) {
         if (code == std::errc() && stop == end && value >= least && value <= most) {
             return "";
         }
-        return deepseek::message("'", text, "' is not a ", std::is_integral_v<T> ? "whole number" : "number",
-                                 " from ", least, " to ", most);
+        return message("'", text, "' is not a ", std::is_integral_v<T> ? "whole number" : "number", " from ",
+                       least, " to ", most);
     };
     return CLI::Validator(check, "");
 }
@@ -197,12 +197,12 @@ int run(CLI::App& program, int argc, char const* const* argv, Body&& body) {
         }
     } catch (std::bad_alloc const&) {
         std::fprintf(stderr, "%s: not enough memory\n", name.c_str());
-    } catch (std::exception const& error) {  // deepseek::Error among them
+    } catch (std::exception const& error) {  // Error among them
         std::fprintf(stderr, "%s: %s\n", name.c_str(), error.what());
     }
     return kFailure;
 }
 
-}  // namespace deepseek_examples
+}  // namespace deepseek::inline DEEPSEEK_ABI::app
 
 #endif

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-#ifndef DEEPSEEK_EXAMPLES_TRAIN_FLAGS_HPP
-#define DEEPSEEK_EXAMPLES_TRAIN_FLAGS_HPP
+#ifndef DEEPSEEK_APP_TRAIN_FLAGS_HPP
+#define DEEPSEEK_APP_TRAIN_FLAGS_HPP
 
+#include <deepseek/app/cli.hpp>
+#include <deepseek/app/known_model.hpp>
+#include <deepseek/app/train/settings.hpp>
 #include <deepseek/core/error.hpp>
 #include <deepseek/core/index.hpp>
-
-#include "../support/cli.hpp"
-#include "settings.hpp"
 
 #include <cstdint>
 #include <limits>
@@ -14,14 +14,14 @@
 #include <string_view>
 #include <vector>
 
-namespace deepseek_examples {
+namespace deepseek::inline DEEPSEEK_ABI::app {
 
 /// The program's flags, bound to the settings. Those that belong to the run are saved with it.
 class TrainFlags {
 public:
     TrainFlags(Program& program, TrainSettings& s) : program_(&program) {
-        auto const positive = in_range<ds::index_t>(1, kMostCount);
-        auto const count = in_range<ds::index_t>(0, kMostCount);
+        auto const positive = in_range<index_t>(1, kMostCount);
+        auto const count = in_range<index_t>(0, kMostCount);
 
         saved("Data", "--data", s.data, "directory that prepare wrote");
 
@@ -97,8 +97,8 @@ public:
                 option->add_result(value);
                 option->run_callback();
             } catch (CLI::Error const& error) {
-                throw ds::FormatError(
-                    ds::message(where, ": the setting ", name, " is '", value, "': ", error.what()));
+                throw FormatError(
+                    message(where, ": the setting ", name, " is '", value, "': ", error.what()));
             }
         }
     }
@@ -114,7 +114,7 @@ public:
     }
 
 private:
-    static constexpr ds::index_t kMostCount = ds::index_t{1} << 40;
+    static constexpr index_t kMostCount = index_t{1} << 40;
 
     template <class T>
     CLI::Option* own(char const* group, char const* name, T& variable, char const* help) {
@@ -133,6 +133,6 @@ private:
     std::vector<CLI::Option*> saved_;
 };
 
-}  // namespace deepseek_examples
+}  // namespace deepseek::inline DEEPSEEK_ABI::app
 
 #endif

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT
-#ifndef DEEPSEEK_EXAMPLES_SUPPORT_INTERRUPT_HPP
-#define DEEPSEEK_EXAMPLES_SUPPORT_INTERRUPT_HPP
+#ifndef DEEPSEEK_APP_INTERRUPT_HPP
+#define DEEPSEEK_APP_INTERRUPT_HPP
+
+#include <deepseek/config.hpp>
 
 #include <signal.h>
 #include <unistd.h>
 
 #include <csignal>
 
-namespace deepseek_examples {
+namespace deepseek::inline DEEPSEEK_ABI::app {
 
 /// Turns SIGINT (Ctrl-C) and SIGTERM into a request that the program looks for where it can stop cleanly. A second
 /// signal before the request was cleared ends the program at once with status 130.
@@ -38,6 +40,6 @@ private:
     static inline volatile std::sig_atomic_t received_ = 0;
 };
 
-}  // namespace deepseek_examples
+}  // namespace deepseek::inline DEEPSEEK_ABI::app
 
 #endif

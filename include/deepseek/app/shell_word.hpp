@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
-#ifndef DEEPSEEK_EXAMPLES_SUPPORT_SHELL_WORD_HPP
-#define DEEPSEEK_EXAMPLES_SUPPORT_SHELL_WORD_HPP
+#ifndef DEEPSEEK_APP_SHELL_WORD_HPP
+#define DEEPSEEK_APP_SHELL_WORD_HPP
+
+#include <deepseek/config.hpp>
 
 #include <string>
 #include <string_view>
 
-namespace deepseek_examples {
+namespace deepseek::inline DEEPSEEK_ABI::app {
 
 /// The text as one word of a shell command.
 inline std::string shell_word(std::string_view text) {
@@ -21,6 +23,6 @@ inline std::string shell_word(std::string_view text) {
     return word + "'";
 }
 
-}  // namespace deepseek_examples
+}  // namespace deepseek::inline DEEPSEEK_ABI::app
 
 #endif

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-#ifndef DEEPSEEK_EXAMPLES_SUPPORT_QUANTITIES_HPP
-#define DEEPSEEK_EXAMPLES_SUPPORT_QUANTITIES_HPP
+#ifndef DEEPSEEK_APP_QUANTITIES_HPP
+#define DEEPSEEK_APP_QUANTITIES_HPP
 
 #include <deepseek/core/index.hpp>
 
@@ -11,7 +11,7 @@
 
 // Numbers as people read them.
 
-namespace deepseek_examples {
+namespace deepseek::inline DEEPSEEK_ABI::app {
 
 /// printf into a string.
 template <class... Values>
@@ -65,6 +65,6 @@ inline std::string short_duration(double seconds) {
     return formatted("%lldd%02lldh", whole / 86400, whole % 86400 / 3600);
 }
 
-}  // namespace deepseek_examples
+}  // namespace deepseek::inline DEEPSEEK_ABI::app
 
 #endif

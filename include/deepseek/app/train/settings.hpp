@@ -1,21 +1,15 @@
 // SPDX-License-Identifier: MIT
-#ifndef DEEPSEEK_EXAMPLES_TRAIN_SETTINGS_HPP
-#define DEEPSEEK_EXAMPLES_TRAIN_SETTINGS_HPP
+#ifndef DEEPSEEK_APP_TRAIN_SETTINGS_HPP
+#define DEEPSEEK_APP_TRAIN_SETTINGS_HPP
 
 #include <deepseek/core/index.hpp>
 #include <deepseek/train/options.hpp>
 
 #include <algorithm>
 #include <cstdint>
-#include <map>
 #include <string>
 
-namespace deepseek_examples {
-
-namespace ds = deepseek;
-
-/// Flags of a run by name, with their values as text: what is saved with it and restored.
-using SavedFlags = std::map<std::string, std::string>;
+namespace deepseek::inline DEEPSEEK_ABI::app {
 
 /// The flags of `train` and what they are when neither the command line, nor the run that is resumed, nor the model's
 /// recipe says anything.
@@ -23,15 +17,15 @@ struct TrainSettings {
     // What a run is: saved with it, so that resuming needs none of them again.
     std::string data;
     std::string model;
-    ds::index_t steps = 2000;  ///< 0: as many as fit into max_minutes
-    ds::index_t batch_size = 8;
-    ds::index_t seq_len = 0;  ///< 0: the model's context
-    ds::index_t grad_accum = 1;
+    index_t steps = 2000;  ///< 0: as many as fit into max_minutes
+    index_t batch_size = 8;
+    index_t seq_len = 0;  ///< 0: the model's context
+    index_t grad_accum = 1;
     double lr = 1e-3;
     double min_lr = -1;  ///< negative: a tenth of lr
-    ds::index_t warmup = 100;
+    index_t warmup = 100;
     std::string schedule = "cosine";
-    ds::index_t decay_steps = 0;
+    index_t decay_steps = 0;
     double weight_decay = 0.1;
     double beta1 = 0.9;
     double beta2 = 0.95;
@@ -45,10 +39,10 @@ struct TrainSettings {
     std::uint64_t seed = 1;
     bool overfit = false;
     bool recompute = false;
-    ds::index_t eval_every = 0;  ///< 0: ten times per run
-    ds::index_t eval_batches = 10;
-    ds::index_t save_every = 0;  ///< 0: at the end only
-    ds::index_t log_every = 10;
+    index_t eval_every = 0;  ///< 0: ten times per run
+    index_t eval_batches = 10;
+    index_t save_every = 0;  ///< 0: at the end only
+    index_t log_every = 10;
 
     // What this call is about.
     std::string out;
@@ -62,12 +56,12 @@ struct TrainSettings {
     /// As the library's trainer takes them.
     ///
     /// Errors:    Error naming the first value that makes no sense
-    ds::TrainOptions train_options() const {
-        ds::TrainOptions options{
-            .schedule = {.decay = schedule == "wsd"      ? ds::Decay::stable
-                                  : schedule == "linear" ? ds::Decay::linear
-                                  : schedule == "const"  ? ds::Decay::constant
-                                                         : ds::Decay::cosine,
+    TrainOptions train_options() const {
+        TrainOptions options{
+            .schedule = {.decay = schedule == "wsd"      ? Decay::stable
+                                  : schedule == "linear" ? Decay::linear
+                                  : schedule == "const"  ? Decay::constant
+                                                         : Decay::cosine,
                          .peak = lr,
                          .floor = min_lr < 0 ? lr / 10 : min_lr,
                          .warmup = steps > 0 ? std::min(warmup, steps) : warmup,
@@ -83,12 +77,12 @@ struct TrainSettings {
             .attention_dropout = dropout,
             .residual_dropout = dropout,
             .recompute = recompute,
-            .seed = ds::Seed{seed}};
+            .seed = Seed{seed}};
         options.validate();
         return options;
     }
 };
 
-}  // namespace deepseek_examples
+}  // namespace deepseek::inline DEEPSEEK_ABI::app
 
 #endif

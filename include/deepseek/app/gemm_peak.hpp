@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-#ifndef DEEPSEEK_EXAMPLES_SUPPORT_GEMM_PEAK_HPP
-#define DEEPSEEK_EXAMPLES_SUPPORT_GEMM_PEAK_HPP
+#ifndef DEEPSEEK_APP_GEMM_PEAK_HPP
+#define DEEPSEEK_APP_GEMM_PEAK_HPP
 
 #include <deepseek/core/arena.hpp>
 #include <deepseek/core/view.hpp>
@@ -9,7 +9,7 @@
 #include <algorithm>
 #include <chrono>
 
-namespace deepseek_examples {
+namespace deepseek::inline DEEPSEEK_ABI::app {
 
 /// Floating-point operations per second of the backend's matrix product at a size that suits it, 768 x 768 x 768: the
 /// best of some tries within `seconds`. What utilisation is measured against, because a processor's nominal peak says
@@ -17,20 +17,20 @@ namespace deepseek_examples {
 template <class T, class B>
 double gemm_peak(B& be, double seconds = 0.3) {
     using Clock = std::chrono::steady_clock;
-    constexpr deepseek::index_t kSize = 768;
-    deepseek::Arena<B> arena(be);
+    constexpr index_t kSize = 768;
+    Arena<B> arena(be);
     auto const x = arena.template rows<T, kSize>(kSize);
     auto const y = arena.template rows<T, kSize>(kSize);
-    deepseek::Matrix<T, kSize, kSize> const w{arena.template take<T>(kSize * kSize)};
-    be.fill_zero(x.data, kSize * kSize * static_cast<deepseek::index_t>(sizeof(T)));
-    be.fill_zero(w.data, kSize * kSize * static_cast<deepseek::index_t>(sizeof(T)));
+    Matrix<T, kSize, kSize> const w{arena.template take<T>(kSize * kSize)};
+    be.fill_zero(x.data, kSize * kSize * static_cast<index_t>(sizeof(T)));
+    be.fill_zero(w.data, kSize * kSize * static_cast<index_t>(sizeof(T)));
 
     double best = 0;
     auto const start = Clock::now();
     auto now = start;
     do {
         auto const before = now;
-        deepseek::ops::matmul_nt(be, y, x, w);
+        ops::matmul_nt(be, y, x, w);
         be.synchronize();
         now = Clock::now();
         best =
@@ -39,6 +39,6 @@ double gemm_peak(B& be, double seconds = 0.3) {
     return best;
 }
 
-}  // namespace deepseek_examples
+}  // namespace deepseek::inline DEEPSEEK_ABI::app
 
 #endif

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: MIT
-#ifndef DEEPSEEK_EXAMPLES_TRAIN_TRAINING_HPP
-#define DEEPSEEK_EXAMPLES_TRAIN_TRAINING_HPP
+#ifndef DEEPSEEK_APP_TRAIN_TRAINING_HPP
+#define DEEPSEEK_APP_TRAIN_TRAINING_HPP
 
+#include <deepseek/app/model_facts.hpp>
 #include <deepseek/core/batch.hpp>
 #include <deepseek/core/index.hpp>
 #include <deepseek/core/random.hpp>
 #include <deepseek/train/options.hpp>
 #include <deepseek/train/schedule.hpp>
-
-#include "../support/model_facts.hpp"
 
 #include <filesystem>
 #include <map>
@@ -18,14 +17,12 @@
 #include <string>
 #include <vector>
 
-namespace deepseek_examples {
-
-namespace ds = deepseek;
+namespace deepseek::inline DEEPSEEK_ABI::app {
 
 /// What one optimizer step did.
 struct Step {
-    ds::index_t number = 0;  ///< from 0
-    double loss = 0;         ///< what was minimised
+    index_t number = 0;  ///< from 0
+    double loss = 0;     ///< what was minimised
     double main = 0;
     std::vector<double> mtp{};
     double balance = 0;
@@ -36,15 +33,15 @@ struct Step {
 
 /// What a checkpoint says beside weights and moments.
 struct RunState {
-    ds::index_t data_position = 0;
+    index_t data_position = 0;
     std::uint64_t seed = 0;
     std::map<std::string, std::string> flags{};
     std::optional<double> validation_loss{};
     std::filesystem::path tokenizer{};
-    std::optional<ds::index_t> end_of_text{};
+    std::optional<index_t> end_of_text{};
 };
 
-/// A model of any type with its trainer, in memory: what the program sees of ds::Trainer.
+/// A model of any type with its trainer, in memory: what the program sees of Trainer.
 class Training {
 public:
     virtual ~Training() = default;
@@ -54,27 +51,27 @@ public:
     /// Measures the speed of matrix products, in FLOP/s.
     virtual double gemm_peak() = 0;
 
-    virtual void initialize(ds::Seed seed) = 0;
+    virtual void initialize(Seed seed) = 0;
     /// Weights, moments and counters of a checkpoint; where its data stood.
-    virtual ds::index_t load(std::filesystem::path const& directory) = 0;
+    virtual index_t load(std::filesystem::path const& directory) = 0;
     virtual void save(std::filesystem::path const& directory, RunState const& state) = 0;
 
-    virtual Step step(std::span<ds::Batch const> micro_batches) = 0;
+    virtual Step step(std::span<Batch const> micro_batches) = 0;
     /// The mean loss of the main model.
-    virtual double evaluate(ds::Batch const& batch) = 0;
+    virtual double evaluate(Batch const& batch) = 0;
     virtual std::vector<std::vector<double>> const& expert_load() const = 0;
 
-    virtual ds::index_t steps_done() const = 0;
-    virtual ds::index_t tokens_seen() const = 0;
-    virtual ds::Schedule const& schedule() const = 0;
-    virtual void set_schedule(ds::Schedule const& schedule) = 0;
+    virtual index_t steps_done() const = 0;
+    virtual index_t tokens_seen() const = 0;
+    virtual Schedule const& schedule() const = 0;
+    virtual void set_schedule(Schedule const& schedule) = 0;
 };
 
 /// A model of type M to train. Defined in model.hpp; every model has a translation unit of its own, so that they
 /// compile side by side.
 template <class M>
-std::unique_ptr<Training> make_training(ds::TrainOptions const& options, int threads);
+std::unique_ptr<Training> make_training(TrainOptions const& options, int threads);
 
-}  // namespace deepseek_examples
+}  // namespace deepseek::inline DEEPSEEK_ABI::app
 
 #endif

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
-#ifndef DEEPSEEK_EXAMPLES_SUPPORT_STOP_STRINGS_HPP
-#define DEEPSEEK_EXAMPLES_SUPPORT_STOP_STRINGS_HPP
+#ifndef DEEPSEEK_APP_GENERATE_STOP_STRINGS_HPP
+#define DEEPSEEK_APP_GENERATE_STOP_STRINGS_HPP
+
+#include <deepseek/config.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -9,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-namespace deepseek_examples {
+namespace deepseek::inline DEEPSEEK_ABI::app {
 
 /// Cuts a stream of text at the first of some strings, however the stream is split: text that may be the beginning of
 /// one is held back until the next piece decides.
@@ -67,6 +69,6 @@ private:
     bool found_ = false;
 };
 
-}  // namespace deepseek_examples
+}  // namespace deepseek::inline DEEPSEEK_ABI::app
 
 #endif

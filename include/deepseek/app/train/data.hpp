@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: MIT
+#ifndef DEEPSEEK_APP_TRAIN_DATA_HPP
+#define DEEPSEEK_APP_TRAIN_DATA_HPP
+
+#include <deepseek/app/train/settings.hpp>
+#include <deepseek/core/batch.hpp>
+#include <deepseek/core/error.hpp>
+#include <deepseek/core/index.hpp>
+#include <deepseek/data/batches.hpp>
+#include <deepseek/data/token_file.hpp>
+#include <deepseek/text/load.hpp>
+
+#include <cstddef>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <span>
+#include <vector>
+
+namespace deepseek::inline DEEPSEEK_ABI::app {
+
+/// The text that a run trains on: a directory with train.bin, validation.bin, and perhaps meta.json and
+/// tokenizer.json.
+class TrainingData {
+public:
+    /// Errors:    FileError, FormatError if there is no such directory, a file is missing or damaged, or the data's
+    ///            vocabulary is larger than the model's; one that is smaller leaves ids of the model unused
+    TrainingData(TrainSettings const& settings, index_t vocabulary, index_t length);
+
+    /// The next micro-batches of one optimizer step. Valid until the next call.
+    std::span<Batch const> next();
+
+    /// Windows of text given so far: all there is to save.
+    index_t position() const { return batches_.position(); }
+    void seek(index_t position) { batches_.seek(position); }
+
+    /// visit(batch) for the first `most` batches of the validation data, or all where 0, until it returns false.
+    void for_validation_batches(index_t most, std::function<bool(Batch const&)> const& visit);
+
+    /// The tokenizer that made the data; empty if it does not lie beside them.
+    std::filesystem::path const& tokenizer() const { return tokenizer_; }
+    std::optional<Token> end_of_text() const { return meta_ ? meta_->end_of_text : std::nullopt; }
+    /// Token ids of the data; 0: unknown.
+    index_t vocabulary() const { return meta_ ? meta_->vocabulary : 0; }
+
+    index_t training_tokens() const { return training_.size(); }
+    index_t validation_tokens() const { return validation_.size(); }
+
+private:
+    std::filesystem::path directory_;
+    index_t accumulation_;
+    bool overfit_;
+    std::optional<data::TokenMeta> meta_;
+    data::TokenFile training_;
+    data::TokenFile validation_;
+    data::Batches batches_;
+    data::SequentialBatches validation_batches_;
+    std::filesystem::path tokenizer_;
+    std::vector<Batch> micro_batches_;
+};
+
+namespace detail {
+
+inline std::optional<data::TokenMeta> read_meta(TrainSettings const& settings, index_t vocabulary) {
+    std::filesystem::path const directory = settings.data;
+    expects<FileError>(std::filesystem::is_directory(directory), settings.data,
+                       ": no such directory; prepare makes one from text");
+    auto const path = directory / "meta.json";
+    if (!std::filesystem::exists(path)) {
+        return std::nullopt;  // files of other programs: ids are checked as they are read
+    }
+    auto const meta = data::read_token_meta(path);
+    expects<FormatError>(meta.vocabulary <= vocabulary, path.native(), ": the data has ", meta.vocabulary,
+                         " token ids, model ", settings.model, " has ", vocabulary,
+                         ": prepare the text with --tokenizer train:", vocabulary,
+                         ", or train another model");
+    return meta;
+}
+
+// It goes into the model's directory. That it cannot be used there is better known before the run than after.
+inline std::filesystem::path check_tokenizer(TrainSettings const& settings, index_t vocabulary) {
+    auto const path = std::filesystem::path(settings.data) / "tokenizer.json";
+    if (!std::filesystem::exists(path)) {
+        return {};
+    }
+    auto const size = text::load_tokenizer(path).vocabulary_size();
+    expects<FormatError>(size <= vocabulary, path.native(), ": has ", size, " tokens, model ", settings.model,
+                         " has ", vocabulary);
+    return path;
+}
+
+}  // namespace detail
+
+inline TrainingData::TrainingData(TrainSettings const& settings, index_t vocabulary, index_t length)
+    : directory_(settings.data),
+      accumulation_(settings.grad_accum),
+      overfit_(settings.overfit),
+      meta_(detail::read_meta(settings, vocabulary)),
+      training_(directory_ / "train.bin", vocabulary),
+      validation_(data::validation_file(directory_), vocabulary),
+      // One batch per optimizer step, cut into micro-batches: the same text in the same order however it is cut.
+      batches_(training_, {.sequences = checked_mul(settings.batch_size, settings.grad_accum),
+                           .length = length,
+                           .seed = Seed{settings.seed}}),
+      validation_batches_(validation_, settings.batch_size, length),
+      tokenizer_(detail::check_tokenizer(settings, vocabulary)) {}
+
+inline std::span<Batch const> TrainingData::next() {
+    if (overfit_) {
+        batches_.seek(0);
+    }
+    auto const all = batches_.next();
+    auto const sequences = all.sequences / accumulation_;
+    auto const count = static_cast<std::size_t>(sequences * all.length);
+    micro_batches_.clear();
+    for (std::size_t begin = 0; begin < all.tokens.size(); begin += count) {
+        micro_batches_.push_back(
+            {all.tokens.subspan(begin, count), all.targets.subspan(begin, count), sequences, all.length});
+    }
+    return micro_batches_;
+}
+
+inline void TrainingData::for_validation_batches(index_t most,
+                                                 std::function<bool(Batch const&)> const& visit) {
+    validation_batches_.rewind();
+    for (index_t i = 0; most == 0 || i < most; ++i) {
+        auto const batch = validation_batches_.next();
+        if (!batch || !visit(*batch)) {
+            return;
+        }
+    }
+}
+
+}  // namespace deepseek::inline DEEPSEEK_ABI::app
+
+#endif

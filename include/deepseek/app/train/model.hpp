@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT
+#ifndef DEEPSEEK_APP_TRAIN_MODEL_HPP
+#define DEEPSEEK_APP_TRAIN_MODEL_HPP
+
+#include <deepseek/app/gemm_peak.hpp>
+#include <deepseek/app/train/training.hpp>
+#include <deepseek/backend/cpu.hpp>
+#include <deepseek/core/index.hpp>
+#include <deepseek/io/checkpoint.hpp>
+#include <deepseek/model/weights.hpp>
+#include <deepseek/train/trainer.hpp>
+
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <vector>
+
+namespace deepseek::inline DEEPSEEK_ABI::app {
+
+template <class M>
+class TrainingOf : public Training {
+public:
+    TrainingOf(TrainOptions const& options, int threads)
+        : cpu_({.threads = threads}), weights_(cpu_), trainer_(cpu_, weights_, options) {}
+
+    ModelFacts facts() const override { return facts_of<M>(); }
+    int threads() const override { return cpu_.threads(); }
+    double gemm_peak() override { return app::gemm_peak<float>(cpu_); }
+
+    void initialize(Seed seed) override { deepseek::initialize<M>(cpu_, weights_, seed); }
+
+    index_t load(std::filesystem::path const& directory) override {
+        auto const state = io::load_checkpoint<M>(cpu_, directory, weights_, trainer_.first_moment(),
+                                                  trainer_.second_moment());
+        trainer_.progress() = {.step = state.step,
+                               .updates = state.updates,
+                               .tokens = state.tokens,
+                               .skips = static_cast<int>(state.skips)};
+        return state.data_position;
+    }
+
+    void save(std::filesystem::path const& directory, RunState const& run) override {
+        auto const& progress = trainer_.progress();
+        io::TrainingState state{.step = progress.step,
+                                .updates = progress.updates,
+                                .tokens = progress.tokens,
+                                .skips = progress.skips,
+                                .data_position = run.data_position,
+                                .seed = run.seed,
+                                .options = run.flags};
+        if (run.validation_loss) {
+            state.measurements["validation_loss"] = *run.validation_loss;
+        }
+        io::save_checkpoint<M>(cpu_, directory, weights_, trainer_.first_moment(), trainer_.second_moment(),
+                               state, {.tokenizer = run.tokenizer, .eos_token = run.end_of_text});
+    }
+
+    Step step(std::span<Batch const> micro_batches) override {
+        auto const report = trainer_.step(micro_batches);
+        return {.number = report.step,
+                .loss = report.total_loss,
+                .main = report.losses.main,
+                .mtp = {report.losses.mtp.begin(), report.losses.mtp.end()},
+                .balance = report.losses.balance,
+                .norm = report.norm,
+                .rate = report.rate,
+                .skipped = report.skipped};
+    }
+
+    double evaluate(Batch const& batch) override { return trainer_.evaluate(std::span(&batch, 1)).main; }
+    std::vector<std::vector<double>> const& expert_load() const override { return trainer_.expert_load(); }
+
+    index_t steps_done() const override { return trainer_.progress().step; }
+    index_t tokens_seen() const override { return trainer_.progress().tokens; }
+    Schedule const& schedule() const override { return trainer_.options().schedule; }
+    void set_schedule(Schedule const& schedule) override { trainer_.set_schedule(schedule); }
+
+private:
+    Cpu cpu_;
+    Weights<M, float, Cpu> weights_;
+    Trainer<M, float, Cpu> trainer_;
+};
+
+template <class M>
+std::unique_ptr<Training> make_training(TrainOptions const& options, int threads) {
+    return std::make_unique<TrainingOf<M>>(options, threads);
+}
+
+}  // namespace deepseek::inline DEEPSEEK_ABI::app
+
+#endif
