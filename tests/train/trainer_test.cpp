@@ -182,6 +182,7 @@ TEST_CASE("Trainer: options that make no sense are refused by name") {
     refused({.schedule = {.peak = -1}}, "peak learning rate");
     refused({.schedule = {.warmup = 3, .total = 2}}, "warm-up");
     refused({.adamw = {.beta1 = 1}}, "beta1");
+    refused({.adamw = {.epsilon = 0}}, "epsilon");
     refused({.clip_norm = -1}, "clip_norm");
     refused({.residual_dropout = 1}, "residual_dropout");
     CHECK_THROWS_AS((Trainer{cpu, weights, {}}.step({})), ds::Error);
@@ -205,4 +206,21 @@ TEST_CASE("Trainer: an id outside the vocabulary is refused before anything is r
     ds::Batch const batch = data.batch(2);
     CHECK_THROWS_WITH_AS(trainer.step({&batch, 1}),
                          doctest::Contains("the target of sequence 0 at position 3"), ds::Error);
+}
+
+TEST_CASE(
+    "Trainer: with only a rate it trains at that rate, balances and predicts as in a run without an end") {
+    auto const run = [](ds::Schedule const& schedule) {
+        ds::Cpu cpu{{.threads = 1}};
+        Weights weights{cpu};
+        ds::initialize(cpu, weights, ds::Seed{8});
+        Trainer trainer{cpu, weights, {.schedule = schedule}};
+        Windows const data(2, 16, 12);
+        ds::Batch const batch = data.batch(2);
+        for (int step = 0; step < 4; ++step) {
+            trainer.step({&batch, 1});
+        }
+        return bytes(weights);
+    };
+    CHECK(run({.peak = 1e-3}) == run({.decay = ds::Decay::constant, .peak = 1e-3, .total = 1'000'000}));
 }

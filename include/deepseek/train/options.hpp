@@ -20,19 +20,20 @@ struct AdamWOptions {
     double weight_decay = 0.1;
 };
 
-/// How to train. What the model is belongs to its type; these may change from run to run.
+/// How to train. What the model is belongs to its type; these may change from run to run. A part of the run is one of
+/// schedule.total steps: see Schedule::past.
 struct TrainOptions {
     Schedule schedule{};
     AdamWOptions adamw{};
     double clip_norm = 1;  ///< largest L2 norm of all gradients together; 0: no clipping
 
     double mtp_weight = 0.3;        ///< of the mean of the MTP losses, at first …
-    double mtp_weight_final = 0.1;  ///< … and later
-    double mtp_switch = 0.67;  ///< the part of the run's steps after which; V3: 10 of 14.8 trillion tokens
+    double mtp_weight_final = 0.1;  ///< … and later, …
+    double mtp_switch = 0.67;  ///< … after this part of the run; 1: never; V3: 10 of 14.8 trillion tokens
 
     double balance_alpha = 1e-4;  ///< weight of the sequence-wise balance loss
     float bias_speed = 1e-3F;     ///< change of the routers' biases per step …
-    double bias_freeze = 1;       ///< … until this part of the run, then none; V3: 0.97
+    double bias_freeze = 1;       ///< … until this part of the run, then none; 1: without end; V3: 0.97
     bool bias_zero_mean =
         false;  ///< less the mean of a layer's changes, so that its biases do not drift together
 
@@ -65,7 +66,11 @@ struct TrainOptions {
         rate(residual_dropout, "residual_dropout");
         part(mtp_switch, "mtp_switch");
         part(bias_freeze, "bias_freeze");
+        expects(!schedule.open_ended() || bias_freeze == 0 || bias_freeze == 1,
+                "TrainOptions: bias_freeze is ", bias_freeze, " of a run without an end; set schedule.total");
         amount(adamw.epsilon, "epsilon");
+        expects(adamw.epsilon > 0,
+                "TrainOptions: epsilon is 0: weights without a gradient would become 0 / 0");
         amount(adamw.weight_decay, "weight_decay");
         amount(clip_norm, "clip_norm");
         amount(mtp_weight, "mtp_weight");
@@ -77,14 +82,10 @@ struct TrainOptions {
 
     /// The weight of the MTP losses in a step, counted from 0.
     double mtp_weight_at(index_t step) const {
-        return static_cast<double>(step) < mtp_switch * static_cast<double>(schedule.total)
-                   ? mtp_weight
-                   : mtp_weight_final;
+        return schedule.past(mtp_switch, step) ? mtp_weight_final : mtp_weight;
     }
     /// How far routers' biases move in a step, counted from 0.
-    float bias_speed_at(index_t step) const {
-        return static_cast<double>(step) < bias_freeze * static_cast<double>(schedule.total) ? bias_speed : 0;
-    }
+    float bias_speed_at(index_t step) const { return schedule.past(bias_freeze, step) ? 0 : bias_speed; }
 };
 
 }  // namespace deepseek::inline DEEPSEEK_ABI

@@ -81,8 +81,10 @@ public:
     ///
     /// Errors:    Error naming the first value that makes no sense; the schedule is then as before
     void set_schedule(Schedule const& schedule) {
-        schedule.validate();
-        options_.schedule = schedule;
+        auto options = options_;
+        options.schedule = schedule;
+        options.validate();
+        options_ = options;
     }
     /// Where the run stands; assign to it, to the weights and to the moments to go on with another run.
     Progress& progress() { return progress_; }
