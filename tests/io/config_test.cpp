@@ -114,6 +114,9 @@ TEST_CASE("config: which blocks have experts follows first_k_dense_replace and m
     CHECK_FALSE(config.is_sparse(1));
     CHECK(config.is_sparse(2));
     CHECK_FALSE(config.is_sparse(3));
+    CHECK(config.first_sparse() == 2);
+    config.moe_layer_freq = 5;
+    CHECK(config.first_sparse() == config.num_hidden_layers);
     CHECK(config.shared_width() == 2048);
     config.shared_expert_intermediate_size = 768;
     CHECK(config.shared_width() == 768);
@@ -148,7 +151,8 @@ TEST_CASE("config: what is not a DeepSeek model is refused by name") {
     CHECK(mentions(refusal("{"), "not valid JSON"));
     CHECK(mentions(refusal(R"({"vocab_size": 1, "vocab_size": 1})"), "'vocab_size' is given twice"));
     CHECK(mentions(refusal("{}"), "model_type: missing", "hidden_size: missing"));
-    CHECK(mentions(refusal(with("", "llama")), "expected deepseek_v3 or deepseek_v2, found 'llama'"));
+    CHECK(mentions(refusal(with("", "llama")), "expected deepseek_v3, deepseek_v2 or deepseek_extended",
+                   "found 'llama'"));
     CHECK(mentions(refusal(with(R"("rope_scaling": {"type": "linear", "factor": 2})")), "rope_scaling",
                    "'linear'"));
     CHECK(
@@ -202,7 +206,10 @@ TEST_CASE("config: what is written is read back unchanged") {
     CHECK(io::parse_config(plain_text) == plain);
     CHECK(
         mentions(plain_text, "DeepseekV3ForCausalLM", R"("rope_scaling": null)", R"("eos_token_id": null)"));
-    CHECK_FALSE(mentions(plain_text, "shared_expert_intermediate_size"));
+    for (auto const* own :
+         {"shared_expert_intermediate_size", "zero_group_mask", "latent_norm_eps", "extensions"}) {
+        CHECK_FALSE(mentions(plain_text, own));
+    }
 }
 
 TEST_CASE("config: the published files are understood") {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <deepseek/io/checkpoint.hpp>
 #include <deepseek/io/config.hpp>
 #include <deepseek/io/huggingface.hpp>
 #include <deepseek/model/presets.hpp>
@@ -7,6 +8,11 @@
 #include "support/data.hpp"
 #include "support/scratch_directory.hpp"
 #include <doctest/doctest.h>
+
+#include <limits>
+#include <string>
+#include <type_traits>
+#include <vector>
 
 namespace ds = deepseek;
 namespace io = deepseek::io;
@@ -22,6 +28,22 @@ std::string joined(std::vector<std::string> const& lines) {
         text += line + "\n";
     }
     return text;
+}
+
+// A model whose routing, shared expert and attention are given.
+template <ds::Routing Route, ds::index_t Shared = 10, ds::MLAOptions Attention = ds::MLAOptions{}>
+using Routed =
+    ds::Model<ds::Vocabulary<40>,
+              ds::Blocks<2, ds::MLA<16, 2, 8, 12, 4, 6, 10, Attention>, ds::MoE<4, 2, 5, Shared, Route>>>;
+inline constexpr ds::Routing kV2{.scoring = ds::Scoring::softmax, .normalize = false, .bias = false};
+
+template <class M>
+std::string extensions_of() {
+    std::string keys;
+    for (auto const& key : io::extensions(io::config_of<M>())) {
+        keys += key + " ";
+    }
+    return keys;
 }
 
 using Dense = ds::Model<ds::Vocabulary<40>, ds::Blocks<2, deepseek_tests::SmallAttention, ds::SwiGLU<24>>>;
@@ -85,7 +107,65 @@ TEST_CASE("config_of: what is written describes the type it was written for") {
     CHECK(unchanged(io::config_of<Dense>()).empty());
     CHECK(io::config_of<ds::V2Lite>().model_type == "deepseek_v2");
     CHECK(io::config_of<ds::V2Lite>().topk_method == "greedy");
-    CHECK(io::config_of<ds::FromScratch100M>().shared_width() == 768);
+    CHECK(io::config_of<ds::FromScratch100M>().n_shared_experts == 2);
+}
+
+TEST_CASE("config_of: presets and models of DeepSeek's own kind have no extensions") {
+    CHECK(extensions_of<ds::V3>().empty());
+    CHECK(extensions_of<ds::V2Lite>().empty());
+    CHECK(extensions_of<ds::Moonlight16B>().empty());
+    CHECK(extensions_of<ds::FromScratch100M>().empty());
+    CHECK(extensions_of<Dense>().empty());
+    CHECK(extensions_of<Routed<kV2, 0>>().empty());
+    CHECK(extensions_of<Routed<ds::Routing{.bias = false}>>().empty());      // V3 with biases of zero
+    CHECK(extensions_of<Routed<ds::Routing{.zero_mask = true}>>().empty());  // one group: nothing to mask
+    CHECK(extensions_of<Routed<ds::Routing{}, 10, ds::MLAOptions{.rope = {.interleaved = false}}>>().empty());
+}
+
+TEST_CASE(
+    "config_of: what Hugging Face's classes would read as another model is written as one they refuse") {
+    auto const check = []<class M>(std::type_identity<M>, std::string const& keys) {
+        CAPTURE(keys);
+        CHECK(extensions_of<M>() == keys);
+        auto const config = io::config_of<M>();
+        auto const text = io::format_config(config);
+        CHECK(mentions(text, R"("model_type": "deepseek_extended")",
+                       R"("architectures": ["DeepseekExtendedForCausalLM"])",
+                       R"("extensions": [")" + keys.substr(0, keys.find(' '))));
+        CHECK(joined(io::differences(io::parse_config(text), config)).empty());
+        // Only the type itself is what the file says.
+        CHECK_FALSE(io::differences(io::parse_config(text), io::config_of<Routed<kV2, 0>>()).empty());
+        CHECK_FALSE(io::differences(io::parse_config(text), io::config_of<Routed<ds::Routing{}>>()).empty());
+    };
+    constexpr ds::Routing normalised{.scoring = ds::Scoring::softmax, .bias = false};
+    constexpr ds::Routing biased{
+        .scoring = ds::Scoring::softmax, .groups = 4, .groups_kept = 2, .normalize = false};
+    constexpr ds::Routing masked{.groups = 2, .zero_mask = true};
+    constexpr ds::MLAOptions half_split{.rope = {.interleaved = false}};
+    check(std::type_identity<Routed<normalised>>{}, "norm_topk_prob ");
+    check(std::type_identity<Routed<biased>>{}, "topk_method ");
+    check(std::type_identity<Routed<kV2, 0, half_split>>{}, "rope_interleave ");
+    check(std::type_identity<Routed<masked>>{}, "zero_group_mask ");
+    check(std::type_identity<Routed<ds::Routing{}, 7>>{}, "shared_expert_intermediate_size ");
+    check(std::type_identity<Routed<ds::Routing{}, 10, ds::MLAOptions{.latent_epsilon = 1e-5}>>{},
+          "latent_norm_eps ");
+}
+
+TEST_CASE("checkpoint: a model with every extension is saved and read back bit for bit") {
+    constexpr ds::Routing all{.scoring = ds::Scoring::softmax, .groups = 2, .zero_mask = true};
+    using M = Routed<all, 7, ds::MLAOptions{.rope = {.interleaved = false}, .latent_epsilon = 1e-5}>;
+    using W = ds::Weights<M, float, deepseek_tests::FarMemory>;
+    CHECK(extensions_of<M>() ==
+          "latent_norm_eps shared_expert_intermediate_size zero_group_mask topk_method norm_topk_prob "
+          "rope_interleave ");
+    deepseek_tests::FarMemory be;
+    deepseek_tests::ScratchDirectory const scratch;
+    W saved(be);
+    deepseek_tests::fill<M, float>(be, saved, 1);
+    io::save_model<M, float>(be, scratch / "model", saved);
+    W loaded(be);
+    io::load_model<M, float>(be, scratch / "model", loaded);
+    CHECK(deepseek_tests::bits_of(be, loaded) == deepseek_tests::bits_of(be, saved));
 }
 
 TEST_CASE("differences: spellings of the same model are no differences") {
@@ -114,6 +194,22 @@ TEST_CASE("differences: spellings of the same model are no differences") {
     without.scoring_func = "softmax";
     CHECK(joined(io::differences(without, dense)).empty());
     CHECK(joined(io::differences(type, dense)).find("n_routed_experts") != std::string::npos);
+}
+
+TEST_CASE("differences: a scale beside normalised softmax gates says nothing") {
+    constexpr ds::Routing normalised{.scoring = ds::Scoring::softmax, .bias = false};
+    auto const type = io::config_of<Routed<normalised>>();
+    auto file = type;
+    file.routed_scaling_factor = 7;
+    CHECK(joined(io::differences(file, type)).empty());
+}
+
+TEST_CASE("differences: a file of absurdly many layers is compared at once") {
+    auto const type = io::config_of<Small>();
+    auto file = type;
+    file.num_hidden_layers = std::numeric_limits<ds::index_t>::max();
+    file.moe_layer_freq = 3;
+    CHECK(mentions(joined(io::differences(file, type)), "num_hidden_layers", "moe_layer_freq"));
 }
 
 TEST_CASE("differences: YaRN blocks are compared by what they do") {

@@ -124,6 +124,7 @@ inline void check_config(JsonReader& reader, HuggingFaceConfig const& c) {
     positive("v_head_dim", c.v_head_dim);
     positive("moe_layer_freq", c.moe_layer_freq);
     positive("rms_norm_eps", c.rms_norm_eps);
+    positive("latent_norm_eps", c.latent_norm_eps);
     positive("rope_theta", c.rope_theta);
     positive("max_position_embeddings", c.max_position_embeddings);
     reader.require(c.qk_rope_head_dim > 0 && c.qk_rope_head_dim % 2 == 0, "qk_rope_head_dim",
@@ -163,8 +164,8 @@ inline void check_config(JsonReader& reader, HuggingFaceConfig const& c) {
     reader.require(c.num_experts_per_tok <= c.topk_group * group_size, "num_experts_per_tok",
                    "must not exceed the ", c.topk_group * group_size,
                    " experts of the topk_group groups, found ", c.num_experts_per_tok);
-    reader.require(c.n_group == 1 || c.topk_method != "noaux_tc" || group_size >= 2, "n_group",
-                   "noaux_tc ranks groups by their two best experts, but a group has one");
+    reader.require(c.n_group == 1 || c.scoring_func == "softmax" || group_size >= 2, "n_group",
+                   "sigmoid routing ranks groups by their two best experts, but a group has one");
 }
 
 }  // namespace detail

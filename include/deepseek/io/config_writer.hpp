@@ -42,12 +42,15 @@ struct QuantizationConfig {
     friend bool operator==(QuantizationConfig const&, QuantizationConfig const&) = default;
 };
 
+/// The model_type of configurations with extensions.
+inline constexpr char kExtendedModelType[] = "deepseek_extended";
+
 /// What config.json says of a model. Members are named as their keys; the values here are the defaults of
 /// deepseek_v3. What files spell as null is spelled here as the number it means.
 ///
 /// Source:    Hugging Face transformers, configuration_deepseek_v2.py and configuration_deepseek_v3.py
 struct HuggingFaceConfig {
-    std::string model_type = "deepseek_v3";  ///< or deepseek_v2
+    std::string model_type = "deepseek_v3";  ///< or deepseek_v2, deepseek_extended
     index_t vocab_size = 129280;
     index_t hidden_size = 7168;
     index_t intermediate_size = 18432;
@@ -63,14 +66,15 @@ struct HuggingFaceConfig {
     index_t n_routed_experts = 256;  ///< 0: no mixture of experts anywhere
     index_t num_experts_per_tok = 8;
     index_t n_shared_experts = 1;  ///< the shared expert is so many times as wide as a routed one; 0: none
-    /// Width of the shared expert where it is not a multiple of moe_intermediate_size; 0 where it is. Not a
-    /// key of transformers' DeepSeek classes, so such a model cannot be opened there.
+    /// Width of the shared expert where it is not a multiple of moe_intermediate_size; 0 where it is. This
+    /// key and the two ending in _eps and _mask below are no keys of transformers' DeepSeek classes: see extensions.
     index_t shared_expert_intermediate_size = 0;
     index_t n_group = 8;
     index_t topk_group = 4;
     std::string topk_method = "noaux_tc";  ///< or greedy, group_limited_greedy
     std::string scoring_func = "sigmoid";  ///< or softmax
     bool norm_topk_prob = true;
+    bool zero_group_mask = false;  ///< Routing::zero_mask
     double routed_scaling_factor = 2.5;
     index_t first_k_dense_replace = 3;
     index_t moe_layer_freq = 1;
@@ -79,6 +83,7 @@ struct HuggingFaceConfig {
     bool seq_aux = true;
     std::string hidden_act = "silu";
     double rms_norm_eps = 1e-6;
+    double latent_norm_eps = 1e-6;  ///< of the norms of attention's latents, whatever rms_norm_eps
     double rope_theta = 10000;
     std::optional<YarnConfig> yarn;
     bool rope_interleave = true;
@@ -97,6 +102,15 @@ struct HuggingFaceConfig {
     bool is_sparse(index_t layer) const {
         return n_routed_experts > 0 && layer >= first_k_dense_replace && layer % moe_layer_freq == 0;
     }
+    /// The first block with experts; num_hidden_layers if there is none.
+    index_t first_sparse() const {
+        if (n_routed_experts <= 0 || first_k_dense_replace >= num_hidden_layers) {
+            return num_hidden_layers;
+        }
+        auto const gap = (moe_layer_freq - first_k_dense_replace % moe_layer_freq) % moe_layer_freq;
+        return gap < num_hidden_layers - first_k_dense_replace ? first_k_dense_replace + gap
+                                                               : num_hidden_layers;
+    }
     /// Width of the shared expert.
     index_t shared_width() const {
         return shared_expert_intermediate_size > 0 ? shared_expert_intermediate_size
@@ -108,7 +122,9 @@ struct HuggingFaceConfig {
 
 /// The values a file of that model_type means where it says nothing.
 ///
-/// Errors:    FormatError if the model_type is not one of the two
+/// deepseek_extended is this library's own: deepseek_v3 with every key taken at its word. See extensions.
+///
+/// Errors:    FormatError if the model_type is not one of the three
 inline HuggingFaceConfig default_config(std::string_view model_type) {
     HuggingFaceConfig config;
     if (model_type == "deepseek_v2") {
@@ -131,11 +147,40 @@ inline HuggingFaceConfig default_config(std::string_view model_type) {
         config.first_k_dense_replace = 0;
         config.max_position_embeddings = 2048;
     } else {
-        expects<FormatError>(model_type == "deepseek_v3",
-                             "model_type: expected deepseek_v3 or deepseek_v2, found ",
-                             detail::in_quotes(model_type));
+        expects<FormatError>(model_type == "deepseek_v3" || model_type == kExtendedModelType,
+                             "model_type: expected deepseek_v3, deepseek_v2 or ", kExtendedModelType,
+                             ", found ", detail::in_quotes(model_type));
+        config.model_type = model_type;
     }
     return config;
+}
+
+/// The keys of a configuration that Hugging Face's classes do not have or do not look at, and whose values make this
+/// another model than those classes would compute from the same file; empty if they would compute this one. Softmax
+/// scores mean DeepSeek-V2's class, sigmoid V3's.
+///
+/// A model with any is written as model_type deepseek_extended, with these keys listed in the file: whoever does not
+/// know it refuses the file instead of computing something else from it.
+///
+/// Source:    Hugging Face transformers, modeling_deepseek_v2.py and modeling_deepseek_v3.py
+inline std::vector<std::string> extensions(HuggingFaceConfig const& config) {
+    std::vector<std::string> keys;
+    auto const add_if = [&](bool condition, char const* key) {
+        if (condition) {
+            keys.emplace_back(key);
+        }
+    };
+    add_if(config.latent_norm_eps != HuggingFaceConfig{}.latent_norm_eps, "latent_norm_eps");
+    if (config.first_sparse() < config.num_hidden_layers) {
+        bool const softmax = config.scoring_func == "softmax";
+        add_if(config.shared_width() != config.n_shared_experts * config.moe_intermediate_size,
+               "shared_expert_intermediate_size");
+        add_if(config.zero_group_mask && config.n_group > 1, "zero_group_mask");
+        add_if(softmax && config.topk_method == "noaux_tc", "topk_method");
+        add_if(softmax && config.norm_topk_prob, "norm_topk_prob");
+        add_if(softmax && !config.rope_interleave, "rope_interleave");
+    }
+    return keys;
 }
 
 namespace detail {
@@ -168,11 +213,13 @@ void visit_config(auto&& f, auto&... config) {
     f(JsonField{"topk_method"}, config.topk_method...);
     f(JsonField{"scoring_func"}, config.scoring_func...);
     f(JsonField{"norm_topk_prob"}, config.norm_topk_prob...);
+    f(JsonField{"zero_group_mask"}, config.zero_group_mask...);
     f(JsonField{"routed_scaling_factor"}, config.routed_scaling_factor...);
     f(JsonField{"num_nextn_predict_layers", 0}, config.num_nextn_predict_layers...);
     f(JsonField{"aux_loss_alpha"}, config.aux_loss_alpha...);
     f(JsonField{"seq_aux"}, config.seq_aux...);
     f(JsonField{"rms_norm_eps"}, config.rms_norm_eps...);
+    f(JsonField{"latent_norm_eps"}, config.latent_norm_eps...);
     f(JsonField{"rope_theta"}, config.rope_theta...);
     f(JsonField{"rope_interleave"}, config.rope_interleave...);
     f(JsonField{"max_position_embeddings"}, config.max_position_embeddings...);
@@ -208,22 +255,29 @@ inline double shortest_double(float value) {
 /// read (rope_scaling beside rope_theta).
 inline std::string format_config(HuggingFaceConfig const& config) {
     using detail::json_text;
+    HuggingFaceConfig const defaults;
     detail::JsonObject json;
-    json.add("architectures", config.model_type == "deepseek_v2" ? "[\"DeepseekV2ForCausalLM\"]"
-                                                                 : "[\"DeepseekV3ForCausalLM\"]");
+    json.add("architectures", config.model_type == "deepseek_v2"        ? "[\"DeepseekV2ForCausalLM\"]"
+                              : config.model_type == kExtendedModelType ? "[\"DeepseekExtendedForCausalLM\"]"
+                                                                        : "[\"DeepseekV3ForCausalLM\"]");
     json.add("model_type", json_text(config.model_type));
+    if (config.model_type == kExtendedModelType) {
+        json.add("extensions", json_text(extensions(config)));
+    }
     detail::visit_config(
-        [&](detail::JsonField const& field, auto const& member) {
+        [&](detail::JsonField const& field, auto const& member, auto const& value_by_default) {
+            bool const own = field.key == "shared_expert_intermediate_size" ||
+                             field.key == "zero_group_mask" ||
+                             field.key == "latent_norm_eps";  // only where they say something
             if (field.key == "num_key_value_heads") {
                 json.add(field.key, json_text(config.num_attention_heads));
             } else if (field.key == "q_lora_rank" && config.q_lora_rank == 0) {
                 json.add(field.key, "null");
-            } else if (field.key != "shared_expert_intermediate_size" ||
-                       config.shared_expert_intermediate_size > 0) {
+            } else if (!own || member != value_by_default) {
                 json.add(field.key, json_text(member));
             }
         },
-        config);
+        config, defaults);
     detail::JsonObject yarn;
     if (config.yarn) {
         yarn.add("type", "\"yarn\"");

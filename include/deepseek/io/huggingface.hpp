@@ -84,6 +84,7 @@ void describe_attention(HuggingFaceConfig& config) {
     config.qk_rope_head_dim = Attention::rope_dim;
     config.v_head_dim = Attention::value_dim;
     config.attention_bias = Attention::options.bias;
+    config.latent_norm_eps = Attention::options.latent_epsilon;
     config.rope_theta = rope.theta;
     config.rope_interleave = rope.interleaved;
     if (rope.yarn.factor != 1) {
@@ -117,12 +118,14 @@ void describe_experts(HuggingFaceConfig& config) {
     config.scoring_func = softmax ? "softmax" : "sigmoid";
     config.topk_method = routing.bias ? "noaux_tc" : routing.groups > 1 ? "group_limited_greedy" : "greedy";
     config.norm_topk_prob = routing.normalize;
+    config.zero_group_mask = routing.zero_mask && routing.groups > 1;
     config.routed_scaling_factor = shortest_double(routing.scale);
 }
 
 }  // namespace detail
 
-/// The config.json of model type M. Specialise it for models with layers of your own; `get` may then say whatever
+/// The config.json of model type M: that of Hugging Face's classes for DeepSeek-V2 or V3 where these compute M, else one
+/// that they refuse (see extensions). Specialise it for models with layers of your own; `get` may then say whatever
 /// their readers understand.
 template <class M>
 struct ConfigOf {
@@ -156,6 +159,9 @@ struct ConfigOf {
             if (config.first_k_dense_replace == 0) {
                 // Of no block, but readers expect one.
                 config.intermediate_size = config.moe_intermediate_size;
+            }
+            if (!extensions(config).empty()) {
+                config.model_type = kExtendedModelType;
             }
         }
         return config;
@@ -194,13 +200,8 @@ inline HuggingFaceConfig canonical(HuggingFaceConfig config) {
         yarn->mscale = 0;  // acts through the attention factor alone
     }
 
-    index_t first_sparse = config.num_hidden_layers;
-    bool sparse_to_the_end = true;
-    for (index_t layer = 0; layer < config.num_hidden_layers; ++layer) {
-        bool const sparse_layer = config.is_sparse(layer);
-        first_sparse = sparse_layer ? std::min(first_sparse, layer) : first_sparse;
-        sparse_to_the_end = sparse_to_the_end && (sparse_layer || layer < first_sparse);
-    }
+    auto const first_sparse = config.first_sparse();
+    bool const sparse_to_the_end = config.moe_layer_freq == 1 || first_sparse + 1 >= config.num_hidden_layers;
     if (sparse_to_the_end) {
         config.first_k_dense_replace = first_sparse;
         config.moe_layer_freq = 1;
@@ -219,13 +220,18 @@ inline HuggingFaceConfig canonical(HuggingFaceConfig config) {
         config.topk_method = unused.topk_method;
         config.scoring_func = unused.scoring_func;
         config.norm_topk_prob = unused.norm_topk_prob;
+        config.zero_group_mask = unused.zero_group_mask;
         config.routed_scaling_factor = unused.routed_scaling_factor;
         return config;
     }
     config.shared_expert_intermediate_size = config.shared_width();
     config.n_shared_experts = 0;
     config.routed_scaling_factor = shortest_double(static_cast<float>(config.routed_scaling_factor));
+    if (config.scoring_func == "softmax" && config.norm_topk_prob) {
+        config.routed_scaling_factor = 1;  // either, not both
+    }
     if (config.n_group == 1) {
+        config.zero_group_mask = false;
         config.topk_group = 1;
         config.topk_method = config.topk_method == "group_limited_greedy" ? "greedy" : config.topk_method;
     }

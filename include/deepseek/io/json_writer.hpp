@@ -94,6 +94,14 @@ inline std::string json_text(std::vector<index_t> const& values) {
     }
     return text + "]";
 }
+inline std::string json_text(std::vector<std::string> const& values) {
+    std::string text = "[";
+    for (auto const& value : values) {
+        text += text.size() > 1 ? ", " : "";
+        text += json_text(value);
+    }
+    return text + "]";
+}
 
 // The text of an object with one member a line.
 class JsonObject {

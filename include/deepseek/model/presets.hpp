@@ -62,10 +62,12 @@ using Moonlight16B =
 static_assert(param_count<Moonlight16B> == 15'960'108'544);
 static_assert(active_param_count<Moonlight16B> == 2'914'774'528);
 
-/// 100 million parameters in the published mathematics: a size that trains from scratch on one machine.
-using FromScratch100M = Model<Vocabulary<50257>, Blocks<8, MLA<512, 8, 128, 192>, MoE<8, 2, 512, 768>>,
+/// 103.6 million parameters in the published mathematics: a size that trains from scratch on one machine. The shared
+/// expert is twice as wide as a routed one, as files of Hugging Face's format need it: a multiple.
+using FromScratch100M = Model<Vocabulary<50257>, Blocks<8, MLA<512, 8, 128, 192>, MoE<8, 2, 512, 2 * 512>>,
                               MTP<1>, Options<ModelOptions{.tied_head = true, .context = 1024}>>;
-static_assert(param_count<FromScratch100M> == 100'034'880);
+static_assert(param_count<FromScratch100M> == 103'573'824);
+static_assert(active_param_count<FromScratch100M> == 56'708'608);
 
 }  // namespace deepseek::inline DEEPSEEK_ABI
 
