@@ -6,6 +6,8 @@
 #include <doctest/doctest.h>
 
 #include <cstring>
+#include <filesystem>
+#include <iterator>
 #include <limits>
 #include <string>
 
@@ -278,4 +280,83 @@ TEST_CASE("checkpoint: a configuration of another model is refused before any te
     CHECK(mentions(
         error_of<ds::FileError>([&] { io::load_model<Small, float>(be, scratch / "none", weights); }),
         "none"));
+}
+
+TEST_CASE("checkpoint: saving removes nothing that it did not write") {
+    FarMemory be;
+    ScratchDirectory const scratch;
+    auto const weights = filled<Small, float>(be, 1);
+    fs::create_directory(scratch / "run");
+    for (auto const* name : {"model-best.safetensors", "model-00001-of-00002.safetensors", "notes.txt"}) {
+        ds::write_file_atomically(scratch / "run" / name, name);
+    }
+    for (auto const* name : {"run.old", "run.tmp"}) {
+        fs::create_directory(scratch / name);
+        ds::write_file_atomically(scratch / name / "model.safetensors", name);
+        ds::write_file_atomically(scratch / name / "config.json", name);
+    }
+    fs::create_directory_symlink("run.old", scratch / ".run.deepseek-new");
+    for (int i = 0; i < 2; ++i) {
+        io::save_model<Small, float>(be, scratch / "run", weights);
+    }
+    for (auto const* name : {"model-best.safetensors", "model-00001-of-00002.safetensors", "notes.txt"}) {
+        CHECK(ds::read_file(scratch / "run" / name) == name);
+    }
+    for (auto const* name : {"run.old", "run.tmp"}) {
+        CHECK(ds::read_file(scratch / name / "model.safetensors") == name);
+        CHECK(ds::read_file(scratch / name / "config.json") == name);
+    }
+    CHECK_NOTHROW(io::TensorSource::open(scratch / "run"));
+}
+
+TEST_CASE("checkpoint: a model in several files is not mixed with") {
+    FarMemory be;
+    ScratchDirectory const scratch;
+    fs::create_directory(scratch / "m");
+    ds::write_file_atomically(scratch / "m" / "model.safetensors.index.json", "{}");
+    auto const weights = filled<Small, float>(be, 1);
+    CHECK(mentions(error_of<ds::FileError>([&] { io::save_model<Small, float>(be, scratch / "m", weights); }),
+                   "model.safetensors.index.json, a model in several files"));
+    CHECK(mentions(error_of<ds::FileError>([&] { io::prove_savable(scratch / "m", 1); }),
+                   "model.safetensors.index.json, a model in several files"));
+    CHECK(std::distance(fs::directory_iterator(scratch / "m"), {}) == 1);
+}
+
+TEST_CASE("checkpoint: a caller's lock is used, and nobody else's save gets in") {
+    FarMemory be;
+    ScratchDirectory const scratch;
+    auto const weights = filled<Small, float>(be, 1);
+    io::DirectoryLock const lock(scratch / "m");
+    io::prove_savable(scratch / "m", 1, &lock);
+    CHECK_FALSE(fs::exists(scratch / "m"));
+    io::save_model<Small, float>(be, scratch / "m", weights, {.lock = &lock});
+    io::save_model<Small, float>(be, scratch / "m", weights, {.lock = &lock});
+    CHECK(mentions(error_of<ds::FileError>([&] { io::save_model<Small, float>(be, scratch / "m", weights); }),
+                   "is being written by process"));
+    CHECK(mentions(error_of<ds::FileError>([&] { io::prove_savable(scratch / "m", 1); }),
+                   "is being written by process"));
+    CHECK(mentions(error_of<ds::Error>(
+                       [&] { io::save_model<Small, float>(be, scratch / "n", weights, {.lock = &lock}); }),
+                   "the lock given is that of"));
+}
+
+TEST_CASE("checkpoint: what cannot be saved is known before") {
+    ScratchDirectory const scratch;
+    auto const refusal = [](fs::path const& path, ds::index_t bytes) {
+        return error_of<ds::FileError>([&] { io::prove_savable(path, bytes); });
+    };
+    ds::write_file_atomically(scratch / "file", "");
+    CHECK(mentions(refusal(scratch / "file", 1), "exists and is not a directory"));
+    CHECK(mentions(refusal("/", 1), "cannot be replaced"));
+    CHECK(mentions(refusal("", 1), "an empty path"));
+    CHECK(mentions(refusal("/proc/d", 1), "/proc/d"));
+    CHECK(mentions(refusal(scratch / std::string(250, 'd'), 1), "File name too long"));
+    fs::create_symlink("nowhere", scratch / "link");
+    CHECK(mentions(refusal(scratch / "link", 1), "does not exist"));
+    CHECK(mentions(refusal(scratch / "d", ds::index_t{1} << 60), "no space left"));
+    CHECK(std::distance(fs::directory_iterator(scratch.path()), {}) == 2);
+    // A name that leaves no room for names beside it will do where the directory is there.
+    fs::create_directory(scratch / std::string(250, 'd'));
+    CHECK(refusal(scratch / std::string(250, 'd'), 1) == "nothing thrown");
+    CHECK(fs::is_empty(scratch / std::string(250, 'd')));
 }

@@ -28,7 +28,7 @@ template <class Calls = io::detail::DirectoryCalls>
 void write_pair(fs::path const& target, std::string const& text) {
     io::BasicAtomicDirectory<Calls> directory(target, ours);
     for (auto const* name : {"one", "two"}) {
-        deepseek::BasicAtomicFile<Calls> file(directory.path() / name);
+        auto file = directory.file(name);
         file.write(text + name);
         file.commit();
     }
@@ -63,6 +63,29 @@ struct NoExchange : io::detail::DirectoryCalls {
     }
 };
 
+// A mount point, or a directory of a lower layer of an overlay: nothing moves between it and its surroundings.
+struct Mounted : io::detail::DirectoryCalls {
+    static int rename(char const* from, char const* to) {
+        if (fs::path(from).parent_path() != fs::path(to).parent_path() && fs::is_directory(from)) {
+            errno = EXDEV;
+            return -1;
+        }
+        return io::detail::DirectoryCalls::rename(from, to);
+    }
+    static int exchange(char const*, char const*) {
+        errno = EBUSY;
+        return -1;
+    }
+};
+
+// A file system without hard links, on which nothing can be swapped either.
+struct NoLinks : NoExchange {
+    static int link(char const*, char const*) {
+        errno = EPERM;
+        return -1;
+    }
+};
+
 // Counts the calls that change something; at number `stop_at` ends the process, or fails, as `fail_with` says.
 template <class Base>
 struct Stopping : Base {
@@ -90,6 +113,8 @@ struct Stopping : Base {
     static int rename(char const* from, char const* to) { return stops() ? -1 : Base::rename(from, to); }
     static int unlink(char const* path) { return stops() ? -1 : Base::unlink(path); }
     static int mkdir(char const* path) { return stops() ? -1 : Base::mkdir(path); }
+    static int chmod(char const* path, mode_t mode) { return stops() ? -1 : Base::chmod(path, mode); }
+    static int link(char const* from, char const* to) { return stops() ? -1 : Base::link(from, to); }
     static int rmdir(char const* path) { return stops() ? -1 : Base::rmdir(path); }
     static int exchange(char const* one, char const* other) {
         return stops() ? -1 : Base::exchange(one, other);
@@ -135,14 +160,14 @@ TEST_CASE("AtomicDirectory: without commit nothing changes and nothing is left")
     {
         io::AtomicDirectory directory(scratch / "d", ours);
         put(directory.path() / "one", "new");
-        put(directory.path() / "two.tmp-1-0", "half a file");
+        put(directory.path() / "two.deepseek-tmp-1-0", "half a file");
     }
     CHECK(read_pair(scratch / "d") == "old");
     CHECK(count(scratch.path()) == 1);
 }
 
-TEST_CASE_TEMPLATE("AtomicDirectory: replaces the old one and keeps what it does not own", Calls,
-                   io::detail::DirectoryCalls, NoExchange) {
+TEST_CASE_TEMPLATE("AtomicDirectory: replaces the old files and keeps what it does not own", Calls,
+                   io::detail::DirectoryCalls, NoExchange, Mounted, NoLinks) {
     ScratchDirectory const scratch;
     auto const target = scratch / "d";
     write_pair<Calls>(target, "old");
@@ -203,47 +228,228 @@ TEST_CASE("AtomicDirectory: a second writer is refused while the first one works
         put(first.path() / "one", "first");
         auto const error =
             error_of<deepseek::FileError>([&] { io::AtomicDirectory second(scratch / "d", ours); });
-        CHECK(mentions(error, "another process"));
+        CHECK(mentions(error, "is being written by process"));
         first.commit();
     }
     CHECK(get(scratch / "d" / "one") == "first");
     CHECK_NOTHROW(write_pair(scratch / "d", "second"));
 }
 
+TEST_CASE("AtomicDirectory: neighbours with likely names are other people's") {
+    ScratchDirectory const scratch;
+    for (auto const* name : {"d.old", "d.tmp", "d.new", ".d.tmp"}) {
+        fs::create_directory(scratch / name);
+        put(scratch / name / "one", name);
+    }
+    write_pair(scratch / "d", "first");
+    write_pair(scratch / "d", "second");
+    for (auto const* name : {"d.old", "d.tmp", "d.new", ".d.tmp"}) {
+        CHECK(get(scratch / name / "one") == name);
+    }
+    CHECK(read_pair(scratch / "d") == "second");
+    CHECK(count(scratch.path()) == 5);
+}
+
+TEST_CASE("AtomicDirectory: a link under one of its own names is not followed") {
+    ScratchDirectory const scratch;
+    write_pair(scratch / "elsewhere", "theirs");
+    write_pair(scratch / "d", "old");
+    for (auto const& path : {scratch / "d" / ".deepseek-new", scratch / "d" / ".deepseek-commit",
+                             scratch / "d" / ".deepseek-link", scratch / ".d.deepseek-new"}) {
+        fs::create_directory_symlink(scratch / "elsewhere", path);
+    }
+    CHECK(read_pair(scratch / "d") == "old");
+    write_pair(scratch / "d", "new");
+    CHECK(read_pair(scratch / "d") == "new");
+    fs::remove(scratch / "d" / "one");
+    fs::create_symlink(scratch / "elsewhere" / "one", scratch / "d" / "one");
+    put(scratch / "d" / "README.md", "mine");
+    write_pair(scratch / "d", "newer");
+    CHECK(read_pair(scratch / "d") == "newer");
+    CHECK(read_pair(scratch / "elsewhere") == "theirs");
+}
+
+TEST_CASE("AtomicDirectory: a new directory does not follow a link under its temporary name") {
+    ScratchDirectory const scratch;
+    write_pair(scratch / "elsewhere", "theirs");
+    fs::create_directory_symlink(scratch / "elsewhere", scratch / ".d.deepseek-new");
+    CHECK(mentions(error_of<deepseek::FileError>([&] { write_pair(scratch / "d", "x"); }), ".d.deepseek-new",
+                   "File exists"));
+    CHECK(read_pair(scratch / "elsewhere") == "theirs");
+}
+
+TEST_CASE("AtomicDirectory: the working directory stays the working directory") {
+    ScratchDirectory const scratch;
+    write_pair(scratch / "d", "old");
+    auto const before = fs::current_path();
+    fs::current_path(scratch / "d");
+    write_pair(".", "new");
+    CHECK(read_pair(".") == "new");
+    put("relative", "still here");
+    write_pair(scratch / "d", "newer");
+    CHECK(read_pair("../d") == "newer");
+    CHECK(get("relative") == "still here");
+    fs::current_path(before);
+    CHECK(get(scratch / "d" / "relative") == "still here");
+    CHECK(count(scratch / "d") == 3);
+}
+
+TEST_CASE_TEMPLATE("AtomicDirectory: permissions stay those of what is replaced", Calls,
+                   io::detail::DirectoryCalls, NoExchange, NoLinks) {
+    ScratchDirectory const scratch;
+    write_pair(scratch / "d", "old");
+    fs::permissions(scratch / "d", fs::perms(0710));
+    fs::permissions(scratch / "d" / "one", fs::perms(0600));
+    fs::permissions(scratch / "d" / "two", fs::perms(0640));
+    write_pair<Calls>(scratch / "d", "new");
+    CHECK(read_pair(scratch / "d") == "new");
+    CHECK(fs::status(scratch / "d").permissions() == fs::perms(0710));
+    CHECK(fs::status(scratch / "d" / "one").permissions() == fs::perms(0600));
+    CHECK(fs::status(scratch / "d" / "two").permissions() == fs::perms(0640));
+}
+
+TEST_CASE("AtomicDirectory: a link to nothing and a directory in a file's place are refused by name") {
+    ScratchDirectory const scratch;
+    fs::create_symlink("nowhere", scratch / "link");
+    CHECK(mentions(error_of<deepseek::FileError>([&] { write_pair(scratch / "link", "x"); }), "link",
+                   "'nowhere', which does not exist"));
+    fs::create_directories(scratch / "d" / "one");
+    CHECK(mentions(error_of<deepseek::FileError>([&] { write_pair(scratch / "d", "x"); }), "d/one",
+                   "is a directory, expected a file"));
+    CHECK(count(scratch / "d") == 1);
+}
+
+TEST_CASE("AtomicDirectory: what an earlier version left beside a missing directory is read, and kept") {
+    ScratchDirectory const scratch;
+    write_pair(scratch / "d.old", "old");
+    CHECK(io::existing_directory(scratch / "d") == scratch / "d");
+    put(scratch / "d.old" / "config.json", "{}");
+    CHECK(io::existing_directory(scratch / "d") == scratch / "d.old");
+    CHECK(read_pair(scratch / "d") == "old");
+    write_pair(scratch / "d", "new");
+    CHECK(read_pair(scratch / "d") == "new");
+    CHECK(read_pair(scratch / "d.old") == "old");
+}
+
+TEST_CASE_TEMPLATE("AtomicDirectory: proving leaves a directory as it was, and none where there was none",
+                   Calls, io::detail::DirectoryCalls, NoExchange, Mounted, NoLinks) {
+    ScratchDirectory const scratch;
+    io::BasicAtomicDirectory<Calls>(scratch / "a" / "d", ours).prove();
+    CHECK(count(scratch / "a") == 0);
+    write_pair(scratch / "d", "old");
+    put(scratch / "d" / "README.md", "mine");
+    io::BasicAtomicDirectory<Calls>(scratch / "d", ours).prove();
+    CHECK(read_pair(scratch / "d") == "old");
+    CHECK(count(scratch / "d") == 3);
+    CHECK(count(scratch.path()) == 2);
+}
+
+TEST_CASE_TEMPLATE("AtomicDirectory: a process that ends while proving leaves the old directory", Base,
+                   io::detail::DirectoryCalls, NoLinks) {
+    using Calls = Stopping<Base>;
+    for (bool const fresh : {true, false}) {
+        bool killed = true;
+        int deaths = 0;
+        for (int n = 1; killed; ++n) {
+            CAPTURE(n);
+            ScratchDirectory const scratch;
+            if (!fresh) {
+                write_pair(scratch / "d", "old");
+            }
+            killed =
+                killed_at<Calls>(n, [&] { io::BasicAtomicDirectory<Calls>(scratch / "d", ours).prove(); });
+            deaths += killed ? 1 : 0;
+            auto const found = read_pair(scratch / "d");
+            CHECK((found == "old" || (fresh && (found == "none" || found == "incomplete"))));
+            write_pair<Base>(scratch / "d", "next");
+            CHECK(read_pair(scratch / "d") == "next");
+            CHECK(count(scratch / "d") == 2);
+            CHECK(count(scratch.path()) == 1);
+        }
+        CHECK(deaths > 15);
+    }
+}
+
 TEST_CASE_TEMPLATE(
     "AtomicDirectory: a process that ends at any system call leaves the old or the new directory", Base,
-    io::detail::DirectoryCalls, NoExchange) {
+    io::detail::DirectoryCalls, NoExchange, Mounted, NoLinks) {
     using Calls = Stopping<Base>;
+    for (bool const shared : {true, false}) {
+        CAPTURE(shared);
+        bool killed = true;
+        int deaths = 0;
+        bool seen_old = false;
+        bool seen_new = false;
+        for (int n = 1; killed; ++n) {
+            CAPTURE(n);
+            ScratchDirectory const scratch;
+            write_pair(scratch / "d", "old");
+            if (shared) {
+                put(scratch / "d" / "README.md", "mine");
+            }
+            killed = killed_at<Calls>(n, [&] { write_pair<Calls>(scratch / "d", "new"); });
+            deaths += killed ? 1 : 0;
+            auto const found = read_pair(scratch / "d");
+            CHECK((found == "old" || found == "new"));
+            seen_old = seen_old || found == "old";
+            seen_new = seen_new || (killed && found == "new");
+            // The next writer finds its way and cleans up.
+            write_pair<Base>(scratch / "d", "next");
+            CHECK(read_pair(scratch / "d") == "next");
+            CHECK((!shared || get(scratch / "d" / "README.md") == "mine"));
+            CHECK(count(scratch / "d") == (shared ? 3 : 2));
+            CHECK(count(scratch.path()) == 1);
+        }
+        CHECK(deaths > 15);
+        CHECK(seen_old);
+        CHECK(seen_new);
+    }
+}
+
+TEST_CASE("AtomicDirectory: a process that ends at any system call leaves no directory, or the new one") {
+    using Calls = Stopping<io::detail::DirectoryCalls>;
     bool killed = true;
-    int deaths = 0;
-    bool seen_old = false;
-    bool seen_new = false;
     for (int n = 1; killed; ++n) {
         CAPTURE(n);
         ScratchDirectory const scratch;
-        write_pair(scratch / "d", "old");
-        put(scratch / "d" / "README.md", "mine");
         killed = killed_at<Calls>(n, [&] { write_pair<Calls>(scratch / "d", "new"); });
-        deaths += killed ? 1 : 0;
         auto const found = read_pair(scratch / "d");
-        CHECK((found == "old" || found == "new"));
-        seen_old = seen_old || found == "old";
-        seen_new = seen_new || (killed && found == "new");
-        // The next writer finds its way and cleans up.
-        write_pair<Base>(scratch / "d", "next");
+        CHECK((found == "none" || found == "new"));
+        write_pair(scratch / "d", "next");
         CHECK(read_pair(scratch / "d") == "next");
-        CHECK(get(scratch / "d" / "README.md") == "mine");
-        CHECK(count(scratch / "d") == 3);
         CHECK(count(scratch.path()) == 1);
     }
-    CHECK(deaths > 15);
-    CHECK(seen_old);
-    CHECK(seen_new);
+}
+
+TEST_CASE(
+    "AtomicDirectory: a process that ends while another's crash is mended leaves the old or the new "
+    "directory") {
+    using Calls = Stopping<NoLinks>;
+    // The first ends among the files that move up.
+    for (int first = 1; first < 60; ++first) {
+        ScratchDirectory const scratch;
+        write_pair(scratch / "d", "old");
+        if (!killed_at<Calls>(first, [&] { write_pair<Calls>(scratch / "d", "new"); })) {
+            break;
+        }
+        if (!fs::exists(scratch / "d" / ".deepseek-commit")) {
+            continue;
+        }
+        for (int second = 1; second < 60; second += 3) {
+            CAPTURE(first);
+            CAPTURE(second);
+            if (!killed_at<Calls>(second, [&] { io::BasicAtomicDirectory<Calls>(scratch / "d", ours); })) {
+                break;
+            }
+            CHECK(read_pair(scratch / "d") == "new");
+        }
+        CHECK(read_pair(scratch / "d") == "new");
+    }
 }
 
 TEST_CASE_TEMPLATE(
     "AtomicDirectory: a system call that fails is an error with the old directory in place, or none", Base,
-    io::detail::DirectoryCalls, NoExchange) {
+    io::detail::DirectoryCalls, NoExchange, NoLinks) {
     using Calls = Stopping<Base>;
     Calls::fail_with = ENOSPC;
     int failures = 0;

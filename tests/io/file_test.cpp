@@ -60,6 +60,10 @@ struct FailingCalls {
         return fails() ? -1 : status;
     }
     static int rename(char const* from, char const* to) { return fails() ? -1 : Posix::rename(from, to); }
+    static int fchmod(int fd, mode_t mode) { return fails() ? -1 : Posix::fchmod(fd, mode); }
+    static int fchown(int fd, uid_t user, gid_t group) {
+        return fails() ? -1 : Posix::fchown(fd, user, group);
+    }
     static int unlink(char const* path) { return Posix::unlink(path); }
 };
 
@@ -206,6 +210,20 @@ TEST_CASE("file: permissions follow the umask") {
     write_file_atomically(scratch / "file", "x");
     ::umask(before);
     CHECK(fs::status(scratch / "file").permissions() == fs::perms(0640));
+}
+
+TEST_CASE("file: permissions stay those of the file replaced") {
+    ScratchDirectory const scratch;
+    write_file_atomically(scratch / "file", "old");
+    fs::permissions(scratch / "file", fs::perms(0600));
+    write_file_atomically(scratch / "file", "new");
+    CHECK(read_file(scratch / "file") == "new");
+    CHECK(fs::status(scratch / "file").permissions() == fs::perms(0600));
+    {
+        deepseek::AtomicFile file(scratch / "other", scratch / "file");
+        file.commit();
+    }
+    CHECK(fs::status(scratch / "other").permissions() == fs::perms(0600));
 }
 
 TEST_CASE("file: a link stays a link and what it points to is replaced") {

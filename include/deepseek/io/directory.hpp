@@ -3,161 +3,151 @@
 #define DEEPSEEK_IO_DIRECTORY_HPP
 
 #include <deepseek/core/error.hpp>
+#include <deepseek/io/directory_calls.hpp>
+#include <deepseek/io/directory_lock.hpp>
 #include <deepseek/io/file.hpp>
+#include <deepseek/io/messages.hpp>
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
-#include <cstdio>
+#include <cstddef>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <utility>
-#include <vector>
 
 // Directories that are replaced as a whole: what several files need that only mean something together.
 
 namespace deepseek::inline DEEPSEEK_ABI::io {
 
-namespace detail {
-
-// The system calls behind AtomicDirectory. Tests replace them by calls that fail, or end the process.
-struct DirectoryCalls : deepseek::detail::PosixCalls {
-    static int mkdir(char const* path) { return ::mkdir(path, 0777); }
-    static int rmdir(char const* path) { return ::rmdir(path); }
-    static int lock(int fd) { return ::flock(fd, LOCK_EX | LOCK_NB); }
-    // Swaps two names at once. Some systems and file systems cannot.
-    static int exchange([[maybe_unused]] char const* one, [[maybe_unused]] char const* other) {
-#if defined(RENAME_EXCHANGE)
-        return ::renameat2(AT_FDCWD, one, AT_FDCWD, other, RENAME_EXCHANGE);
-#else
-        errno = ENOSYS;
-        return -1;
-#endif
-    }
-};
-
-// Whether a path leads somewhere. What cannot be looked at shows when it is used.
-inline bool exists(std::filesystem::path const& path) {
-    std::error_code ignored;
-    return std::filesystem::exists(path, ignored);
-}
-inline bool is_directory(std::filesystem::path const& path) {
-    std::error_code ignored;
-    return std::filesystem::is_directory(path, ignored);
-}
-
-// The names in a directory; none if it cannot be read.
-inline std::vector<std::filesystem::path> names_in(std::filesystem::path const& directory) {
-    namespace fs = std::filesystem;
-    std::vector<fs::path> names;
-    std::error_code code;
-    for (fs::directory_iterator entry(directory, code), end; !code && entry != end; entry.increment(code)) {
-        names.push_back(entry->path().filename());
-    }
-    return names;
-}
-
-}  // namespace detail
-
-/// The directory to read where `path` was asked for: `path` itself, or the complete old one beside it if the machine
-/// stopped in the middle of replacing it (possible only on file systems that cannot swap two names).
+/// The directory to read where `path` was asked for: `path` itself; the complete new one inside it if the machine
+/// stopped while that was being moved into place; or, if there is none, a checkpoint `path`.old that an earlier version
+/// left when it was stopped.
 inline std::filesystem::path existing_directory(std::filesystem::path const& path) {
+    auto const committed = detail::own_inside(path, "commit");
+    if (detail::is_real_directory(committed)) {
+        return committed;
+    }
     auto const normal = path.has_filename() ? path : path.parent_path();
     std::filesystem::path const old = normal.native() + ".old";
-    return !detail::exists(normal) && detail::is_directory(old) ? old : path;
+    return !detail::exists(normal) && detail::exists(old / "config.json") ? old : path;
 }
 
-/// Writes a directory that appears under its name whole or not at all. Files are written to path() / name; a commit()
-/// then makes the new directory take the old one's place, in one step where the file system can swap names. At every
-/// moment, also after a crash or a power cut, `existing_directory` leads to a complete directory, the old or the new.
+/// Writes a directory whose files appear under its name all or none. They are written to path() / name, or through
+/// file(name); commit() makes them take the place of the old ones. At every moment, also after a crash or a power cut,
+/// `existing_directory` leads to a complete set, the old or the new.
 ///
-/// The work happens in a sibling directory with ".tmp" behind the name. What a crash leaves behind is removed by the
-/// next writer. A second writer at the same time is refused.
+/// A new directory appears by a rename. One that holds nothing but files for which `owns` is true is swapped with its
+/// successor in one step. Any other stays where it is, and so does what others keep in it: one with foreign files, a
+/// mount point, this process's working directory, one that the file system cannot swap. There the new files wait in
+/// `.deepseek-new`; renaming that to `.deepseek-commit` is the moment from which `existing_directory` leads to them; then
+/// they are moved up one by one. Whoever reads the directory without asking `existing_directory` sees each file whole,
+/// but during those few system calls, or after a crash among them, some old and some new. The next writer finishes or
+/// removes what a crash left.
 ///
-/// Only names for which `owns` is true are ever deleted; everything else the old directory holds moves into the new.
+/// Only files for which `owns` is true, and those whose name begins with the library's own mark, are ever deleted.
+/// Symbolic links are removed or replaced themselves, never followed. Permissions are those of what is replaced.
 ///
-/// Errors:    FileError naming path and cause
+/// Another process whose working directory is swapped goes on in the old one, which is then empty.
+///
+/// Errors:    FileError naming path and cause; that of DirectoryLock if another writer is at work
 template <class Calls = detail::DirectoryCalls>
 class BasicAtomicDirectory {
 public:
     using Owns = std::function<bool(std::string_view)>;
     using File = deepseek::BasicAtomicFile<Calls>;
 
-    BasicAtomicDirectory(std::filesystem::path const& target, Owns owns) : owns_(std::move(owns)) {
-        namespace fs = std::filesystem;
-        std::error_code code;
-        target_ = fs::weakly_canonical(
-            fs::absolute(target.has_filename() ? target : target.parent_path(), code), code);
-        expects<FileError>(!code && target_.has_filename(), target.native(),
-                           ": cannot be replaced as a directory");
-        expects<FileError>(!detail::exists(target_) || detail::is_directory(target_), target.native(),
-                           ": exists and is not a directory");
-        temporary_ = target_.native() + ".tmp";
-        old_ = target_.native() + ".old";
-        fs::create_directories(target_.parent_path(), code);
-        if (code) {
-            deepseek::detail::throw_file_error(target_.parent_path(), "cannot create the directory",
-                                               code.value());
+    /// Takes the lock of the directory for its lifetime, unless the caller gives one that it holds for longer.
+    BasicAtomicDirectory(std::filesystem::path const& target, Owns owns, DirectoryLock const* lock = nullptr)
+        : owns_(std::move(owns)) {
+        if (lock == nullptr) {
+            lock_.emplace(target);
+            target_ = lock_->target();
+            fixed_ = lock_->inside();
+        } else {
+            target_ = detail::directory_target(target);
+            fixed_ = lock->inside();
+            expects(lock->target() == target_, detail::in_quotes(target.native()),
+                    ": the lock given is that of ", detail::in_quotes(lock->target().native()));
+            detail::make_parent(target_);
         }
+        beside_ = detail::own_beside(target_, "new");
         clear_leftovers();
-        if (Calls::mkdir(temporary_.c_str()) != 0) {
-            deepseek::detail::throw_file_error(temporary_, "cannot create the directory", errno);
+        replaces_ = detail::is_directory(target_);
+        staging_ = replaces_ ? detail::own_inside(target_, "new") : beside_;
+        for (auto const& name : detail::names_in(target_)) {
+            expects<FileError>(!owns_(name.native()) || !detail::is_real_directory(target_ / name),
+                               detail::in_quotes((target_ / name).native()),
+                               ": is a directory, expected a file");
+        }
+        if (Calls::mkdir(staging_.c_str()) != 0) {
+            deepseek::detail::throw_file_error(staging_, "cannot create the directory", errno);
         }
         open_ = true;
-        try {
-            lock();
-        } catch (...) {
-            Calls::rmdir(temporary_.c_str());  // does nothing if somebody else already writes there
-            throw;
+        if (replaces_) {
+            keep_permissions();
         }
     }
     BasicAtomicDirectory(BasicAtomicDirectory const&) = delete;
     BasicAtomicDirectory& operator=(BasicAtomicDirectory const&) = delete;
     ~BasicAtomicDirectory() {
         if (open_) {
-            discard(temporary_);
+            discard(staging_);
         }
     }
 
     /// Where the files of the new directory are written.
-    std::filesystem::path const& path() const { return temporary_; }
-    /// What the directory will be called.
+    std::filesystem::path const& path() const { return staging_; }
+    /// What the directory is called, or will be.
     std::filesystem::path const& target() const { return target_; }
+    /// A file of the new directory, with the permissions of the one it replaces. Commit it before the directory.
+    File file(std::string_view name) const { return File(staging_ / name, target_ / name); }
 
-    /// Puts the new directory in place of the old one. All files must be complete and synced.
+    /// Puts the new files in place of the old ones. All of them must be complete and synced.
     void commit() {
-        sync_directory<Calls>(temporary_);
-        auto retired = temporary_;
-        if (!detail::exists(target_)) {
-            rename(temporary_, target_);
+        sync_directory<Calls>(staging_);
+        if (!replaces_) {
+            rename(staging_, target_);
             open_ = false;
             sync_directory<Calls>(target_.parent_path());
-            return;
-        }
-        if (Calls::exchange(temporary_.c_str(), target_.c_str()) != 0) {
-            if (errno != EINVAL && errno != ENOSYS && errno != ENOTSUP) {
-                deepseek::detail::throw_file_error(target_, "cannot put the new directory in its place",
-                                                   errno);
-            }
-            rename(target_, old_);
+        } else if (!may_swap() || !swap()) {
+            rename(staging_, detail::own_inside(target_, "commit"));
+            open_ = false;
             try {
-                rename(temporary_, target_);
-            } catch (...) {
-                Calls::rename(old_.c_str(), target_.c_str());
-                throw;
+                sync_directory<Calls>(target_);
+                roll_forward();
+            } catch (FileError const& error) {
+                throw FileError(message(error.what(), "; the new files wait in ",
+                                        detail::own_inside(target_, "commit").native(),
+                                        ", where they are read from, and the next writer moves them up"));
             }
-            retired = old_;
         }
-        open_ = false;
-        sync_directory<Calls>(target_.parent_path());
-        // The new directory is safe. What cannot be removed now is a leftover for the next writer to complain of.
-        retire(retired);
+    }
+
+    /// Does all that a commit does, with a file that means nothing and is removed again: what throws here would throw
+    /// there. Nothing may have been written yet. The old files are untouched throughout.
+    void prove() {
+        auto const name = message(detail::kOwnMark, "probe-as-long-as-any-name");
+        {
+            File probe(staging_ / name);
+            probe.write(std::string_view("probe"));
+            probe.commit();
+        }
+        auto const home = staging_;
+        move_staging(replaces_ ? detail::own_inside(target_, "probe") : target_);
+        if (replaces_) {
+            place(staging_ / name, target_ / name);
+            remove(target_ / name);
+        }
+        move_staging(home);
+        remove(staging_ / name);
     }
 
 private:
@@ -166,34 +156,132 @@ private:
             deepseek::detail::throw_file_error(to, message("cannot rename ", from.native(), " to it"), errno);
         }
     }
+    static void remove(std::filesystem::path const& file) {
+        if (Calls::unlink(file.c_str()) != 0) {
+            deepseek::detail::throw_file_error(file, "cannot be removed", errno);
+        }
+    }
 
-    void lock() {
-        lock_ = deepseek::detail::open_descriptor<Calls>(temporary_, O_RDONLY | O_DIRECTORY,
-                                                         "cannot open the directory");
-        // File systems without locks go without.
-        expects<FileError>(Calls::lock(lock_.get()) == 0 || errno != EWOULDBLOCK, target_.native(),
-                           ": is being written by another process");
+    void move_staging(std::filesystem::path const& to) {
+        rename(staging_, to);
+        staging_ = to;
+        sync_directory<Calls>(staging_.parent_path());
+    }
+
+    // The new directory gets the permissions of the old one; to write in it, the owner needs all of his.
+    void keep_permissions() {
+        struct stat own {};
+        struct stat replaced {};
+        if (::stat(target_.c_str(), &replaced) != 0 || ::stat(staging_.c_str(), &own) != 0) {
+            return;
+        }
+        mode_ = replaced.st_mode & 07777U;
+        if ((own.st_uid != replaced.st_uid || own.st_gid != replaced.st_gid) &&
+            Calls::chown(staging_.c_str(), replaced.st_uid, replaced.st_gid) != 0) {
+            fixed_ = true;  // swapped, it would belong to somebody else
+        }
+        fixed_ = Calls::chmod(staging_.c_str(), mode_ | 0700U) != 0 || fixed_;
+    }
+
+    // Whether nothing would miss the old directory.
+    bool may_swap() const {
+        auto const names = detail::names_in(target_);
+        return !fixed_ && !detail::is_same(target_, ".") &&
+               std::all_of(names.begin(), names.end(),
+                           [&](auto const& name) { return owned(name.native()); });
+    }
+
+    bool swap() {
+        if (((mode_ & 0700U) != 0700U && Calls::chmod(staging_.c_str(), mode_) != 0) ||
+            Calls::rename(staging_.c_str(), beside_.c_str()) != 0) {
+            return false;
+        }
+        if (Calls::exchange(beside_.c_str(), target_.c_str()) != 0) {
+            auto const inside = std::exchange(staging_, beside_);
+            rename(beside_, inside);
+            staging_ = inside;
+            return false;
+        }
+        open_ = false;
+        sync_directory<Calls>(target_.parent_path());
+        retire(beside_);  // what cannot be removed now is removed by the next writer
+        return true;
+    }
+
+    // Moves the files of `.deepseek-commit` up. They keep their names there until all have others as well, so that the
+    // set is complete in one place at every moment; what was done before a crash is done again.
+    void roll_forward() {
+        auto const from = detail::own_inside(target_, "commit");
+        if (!detail::is_real_directory(from)) {
+            return;
+        }
+        auto const names = detail::names_in(from);
+        for (auto const& name : names) {
+            if (owned(name.native())) {
+                place(from / name, target_ / name);
+            }
+        }
+        for (auto const& name : detail::names_in(target_)) {
+            if (owns_(name.native()) && std::find(names.begin(), names.end(), name) == names.end()) {
+                remove(target_ / name);
+            }
+        }
+        sync_directory<Calls>(target_);
+        auto const done = detail::own_inside(target_, "new");
+        rename(from, done);
+        sync_directory<Calls>(target_);
+        retire(done);
+    }
+
+    // Gives a file a second name, or where there are none a copy, in place of what had it.
+    void place(std::filesystem::path const& from, std::filesystem::path const& to) {
+        if (detail::is_same(from, to)) {
+            return;  // renaming one name of a file to another does nothing and leaves both
+        }
+        auto const link = detail::own_inside(target_, "link");
+        Calls::unlink(link.c_str());
+        if (Calls::link(from.c_str(), link.c_str()) != 0) {
+            copy(from, link);
+        }
+        rename(link, to);
+    }
+    static void copy(std::filesystem::path const& from, std::filesystem::path const& to) {
+        auto const in = deepseek::detail::open_descriptor<Calls>(from, O_RDONLY, "cannot open");
+        File out(to, from);
+        std::array<char, std::size_t{1} << 16U> buffer{};
+        for (;;) {
+            auto const count = Calls::read(in.get(), buffer.data(), buffer.size());
+            if (count == 0) {
+                break;
+            }
+            if (count < 0 && errno != EINTR) {
+                deepseek::detail::throw_file_error(from, "cannot read", errno);
+            }
+            out.write(std::string_view(buffer.data(), count > 0 ? static_cast<std::size_t>(count) : 0));
+        }
+        out.commit();
     }
 
     void clear_leftovers() {
-        if (!detail::exists(target_) && detail::is_directory(old_)) {
-            rename(old_, target_);
-            sync_directory<Calls>(target_.parent_path());
-        }
-        for (auto const& leftover : {temporary_, old_}) {
-            if (detail::is_directory(leftover)) {
-                if (leftover == temporary_) {
-                    lock();
+        if (detail::is_directory(target_)) {
+            roll_forward();
+            for (auto const& name : detail::names_in(target_)) {
+                if (is_temporary(name.native()) && !detail::is_real_directory(target_ / name)) {
+                    Calls::unlink((target_ / name).c_str());
                 }
-                retire(leftover);
-                expects<FileError>(!detail::exists(leftover), leftover.native(),
-                                   ": cannot be removed; it was left behind by an interrupted write");
+            }
+            for (auto const* const what : {"new", "probe"}) {
+                retire(detail::own_inside(target_, what));
             }
         }
+        retire(beside_);
     }
 
-    // Removes a directory whose successor is in place: its own files go, others move to the successor.
+    // Removes a directory of ours. Should somebody have put something into it, that moves to the target.
     void retire(std::filesystem::path const& directory) {
+        if (!detail::is_real_directory(directory)) {
+            return;
+        }
         for (auto const& name : detail::names_in(directory)) {
             if (!owned(name.native()) && detail::is_directory(target_)) {
                 auto to = target_ / name;
@@ -216,15 +304,23 @@ private:
         Calls::rmdir(directory.c_str());
     }
 
-    // A name we may delete: claimed by the owner, or the temporary file of an AtomicFile for such a name.
-    bool owned(std::string_view name) const { return owns_(name.substr(0, name.find(".tmp-"))); }
+    // A name we may delete: claimed by the owner, or made by this library for a while.
+    bool owned(std::string_view name) const { return owns_(name) || is_temporary(name); }
+    bool is_temporary(std::string_view name) const {
+        auto const mark = name.find(".deepseek-tmp-");
+        return (name.starts_with(detail::kOwnMark) && name != ".deepseek-lock") ||
+               (mark != name.npos && owns_(name.substr(0, mark)));
+    }
 
     std::filesystem::path target_;
-    std::filesystem::path temporary_;
-    std::filesystem::path old_;
+    std::filesystem::path staging_;  // where the new files are
+    std::filesystem::path beside_;   // where they go for a swap
     Owns owns_;
-    deepseek::detail::Descriptor<Calls> lock_;
-    bool open_ = false;  // temporary_ exists and is ours
+    std::optional<BasicDirectoryLock<Calls>> lock_;
+    mode_t mode_ = 0700;
+    bool replaces_ = false;  // the target exists
+    bool fixed_ = false;     // and must stay where it is
+    bool open_ = false;      // staging_ exists and is ours
 };
 
 /// The writer of directories, with the operating system's own calls.

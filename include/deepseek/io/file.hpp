@@ -42,6 +42,8 @@ struct PosixCalls {
     static int close(int fd) { return ::close(fd); }
     static int rename(char const* from, char const* to) { return ::rename(from, to); }
     static int unlink(char const* path) { return ::unlink(path); }
+    static int fchmod(int fd, mode_t mode) { return ::fchmod(fd, mode); }
+    static int fchown(int fd, uid_t user, gid_t group) { return ::fchown(fd, user, group); }
 };
 
 // An open file descriptor, closed on destruction.
@@ -202,13 +204,15 @@ void rename_durably(std::filesystem::path const& from, std::filesystem::path con
 /// commit() removes its temporary file and nothing else.
 ///
 /// To write several files together, sync() all of them first and commit() each then: what can run out of space has
-/// happened before the first name changes. A symbolic link stays; the file it points to is replaced.
+/// happened before the first name changes. A symbolic link stays; the file it points to is replaced. Permissions, and
+/// owner and group where the system allows it, are those of the file replaced, or of `like` where that is given.
 ///
 /// Errors:    FileError naming the path and the cause (no such directory, no space, no permission, …)
 template <class Calls = detail::PosixCalls>
 class BasicAtomicFile {
 public:
-    explicit BasicAtomicFile(std::filesystem::path const& path) : path_(path) {
+    explicit BasicAtomicFile(std::filesystem::path const& path, std::filesystem::path const& like = {})
+        : path_(path) {
         namespace fs = std::filesystem;
         std::error_code ignored;  // a missing file is the usual case; anything worse shows when it is opened
         if (fs::is_symlink(path, ignored)) {
@@ -217,14 +221,21 @@ public:
         auto const status = fs::status(path_, ignored);
         expects<FileError>(!fs::exists(status) || fs::is_regular_file(status), path.native(),
                            ": exists and is not a regular file, so it cannot be replaced");
+        struct stat replaced {};
+        bool const replaces =
+            ::stat((like.empty() ? path_ : like).c_str(), &replaced) == 0 && S_ISREG(replaced.st_mode);
         // O_EXCL: never write into a file somebody else made. The process id keeps concurrent writers apart, the number
         // keeps writers of one process apart.
         for (int attempt = 0;; ++attempt) {
             temporary_ = path_;
-            temporary_ += message(".tmp-", static_cast<long>(::getpid()), "-", attempt);
-            int const fd = Calls::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL, 0666);
+            temporary_ += message(".deepseek-tmp-", static_cast<long>(::getpid()), "-", attempt);
+            int const fd =
+                Calls::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL, replaces ? 0600 : 0666);
             if (fd >= 0) {
                 file_ = detail::Descriptor<Calls>(fd);
+                if (replaces) {
+                    keep_permissions(replaced);
+                }
                 return;
             }
             if (errno != EEXIST && errno != EINTR) {
@@ -296,6 +307,21 @@ public:
 
 private:
     static constexpr std::size_t kBufferBytes = std::size_t{1} << 18U;
+
+    // Where the group cannot be kept, another one gets no more than everybody. What then fails leaves less, not more.
+    void keep_permissions(struct stat const& replaced) {
+        struct stat own {};
+        auto mode = replaced.st_mode & 0777U;
+        if (::fstat(file_.get(), &own) != 0) {
+            return;
+        }
+        if ((own.st_uid != replaced.st_uid || own.st_gid != replaced.st_gid) &&
+            Calls::fchown(file_.get(), replaced.st_uid, replaced.st_gid) != 0 &&
+            Calls::fchown(file_.get(), static_cast<uid_t>(-1), replaced.st_gid) != 0) {
+            mode &= 0707U | ((mode & 07U) << 3U);
+        }
+        [[maybe_unused]] auto const kept = Calls::fchmod(file_.get(), mode);
+    }
 
     void flush() {
         write_all(buffer_);

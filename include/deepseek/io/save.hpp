@@ -3,23 +3,29 @@
 #define DEEPSEEK_IO_SAVE_HPP
 
 #include <deepseek/core/error.hpp>
+#include <deepseek/core/index.hpp>
 #include <deepseek/core/visit.hpp>
 #include <deepseek/io/config_writer.hpp>
 #include <deepseek/io/directory.hpp>
 #include <deepseek/io/dtype.hpp>
 #include <deepseek/io/file.hpp>
 #include <deepseek/io/huggingface.hpp>
+#include <deepseek/io/messages.hpp>
 #include <deepseek/io/model_tensors.hpp>
 #include <deepseek/io/safetensors_writer.hpp>
 #include <deepseek/io/training_state_writer.hpp>
 #include <deepseek/model/weights.hpp>
 
+#include <sys/stat.h>
+
+#include <algorithm>
 #include <cstdint>
 #include <filesystem>
 #include <iterator>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -41,15 +47,19 @@ namespace deepseek::inline DEEPSEEK_ABI::io {
 
 namespace detail {
 
-// Files that belong to a checkpoint, so that replacing it may delete them.
+// Files that belong to a checkpoint, so that replacing it may delete them: those that this header writes.
 inline bool is_checkpoint_file(std::string_view name) {
-    for (auto const* own : {"config.json", "model.safetensors", "model.safetensors.index.json",
-                            "tokenizer.json", "optimizer.safetensors", "trainer.json"}) {
-        if (name == own) {
-            return true;
-        }
-    }
-    return name.starts_with("model-") && name.ends_with(".safetensors");  // shards
+    constexpr std::string_view own[] = {"config.json", "model.safetensors", "tokenizer.json",
+                                        "optimizer.safetensors", "trainer.json"};
+    return std::find(std::begin(own), std::end(own), name) != std::end(own);
+}
+
+// Beside an index, other engines would take the old tensors in several files for those of the new configuration.
+inline void expect_no_index(std::filesystem::path const& directory) {
+    expects<FileError>(
+        !detail::exists(directory / "model.safetensors.index.json"), in_quotes(directory.native()),
+        ": holds model.safetensors.index.json, a model in several files that a checkpoint here would "
+        "mix with; save elsewhere, or remove those files first");
 }
 
 inline std::string torch_dtype(DType type) {
@@ -65,7 +75,39 @@ struct SaveOptions {
     std::filesystem::path tokenizer{};
     std::optional<index_t> bos_token{};  ///< for config.json
     std::optional<index_t> eos_token{};  ///< for config.json
+    /// The lock of the directory, if the caller holds it; default: one is taken for the time of saving.
+    DirectoryLock const* lock = nullptr;
 };
+
+/// Proves that checkpoints can be saved in a directory, before the hours of work that end with it: does all that
+/// saving does with a file that means nothing and is removed again. A checkpoint there is untouched; the directory need
+/// not exist, and then does not exist afterwards either (the one it lies in does).
+///
+/// `bytes` is what one checkpoint takes: there must be room for a second while the first is kept.
+///
+/// Errors:    FileError naming path and cause: a file of that name, a link to nothing, no permission, a name too long,
+///            no space, another writer
+inline void prove_savable(std::filesystem::path const& directory, index_t bytes,
+                          DirectoryLock const* lock = nullptr) {
+    AtomicDirectory probe(directory, detail::is_checkpoint_file, lock);
+    detail::expect_no_index(probe.target());
+    probe.prove();
+    index_t old = 0;
+    for (auto const& name : detail::names_in(probe.target())) {
+        struct stat status {};
+        if (detail::is_checkpoint_file(name.native()) &&
+            ::lstat((probe.target() / name).c_str(), &status) == 0) {
+            old += status.st_size;
+        }
+    }
+    std::error_code code;
+    auto const space = std::filesystem::space(probe.path(), code);
+    auto const needed = static_cast<std::uintmax_t>(std::max(bytes, checked_mul(2, bytes) - old));
+    expects<FileError>(code || space.available >= needed, detail::in_quotes(probe.target().native()),
+                       ": no space left: a checkpoint of ", bytes,
+                       " bytes, and a second one before the first is removed, need ", needed,
+                       " more bytes, there are ", space.available);
+}
 
 /// Writes a checkpoint file by file, then puts it in place as a whole; see BasicAtomicDirectory for what that promises.
 ///
@@ -73,8 +115,11 @@ struct SaveOptions {
 template <class Calls = detail::DirectoryCalls>
 class BasicCheckpointWriter {
 public:
-    explicit BasicCheckpointWriter(std::filesystem::path const& directory)
-        : directory_(directory, detail::is_checkpoint_file) {}
+    explicit BasicCheckpointWriter(std::filesystem::path const& directory,
+                                   DirectoryLock const* lock = nullptr)
+        : directory_(directory, detail::is_checkpoint_file, lock) {
+        detail::expect_no_index(directory_.target());
+    }
 
     /// model.safetensors, config.json and tokenizer.json.
     template <class M, class T, class B>
@@ -111,7 +156,11 @@ public:
     void commit() {
         // The old one goes only if the new one is all there.
         for (auto const& [file, bytes] : written_) {
-            auto const found = std::filesystem::file_size(file);
+            std::error_code code;
+            auto const found = std::filesystem::file_size(file, code);
+            if (code) {
+                deepseek::detail::throw_file_error(file, "cannot read its size", code.value());
+            }
             expects<FileError>(found == bytes, file.native(), ": ", bytes,
                                " bytes were written, the file has ", found);
         }
@@ -120,13 +169,13 @@ public:
 
 private:
     void tensors(std::string_view name, std::vector<OutputTensor> const& all) {
-        BasicAtomicFile<Calls> file(directory_.path() / name);
+        auto file = directory_.file(name);
         // Readers of the transformers library insist on the format.
         written_.emplace_back(file.path(), write_safetensors_to(file, all, {{"format", "pt"}}));
         file.commit();
     }
     void text(std::string_view name, std::string_view contents) {
-        BasicAtomicFile<Calls> file(directory_.path() / name);
+        auto file = directory_.file(name);
         file.write(contents);
         file.commit();
         written_.emplace_back(file.path(), contents.size());
@@ -145,7 +194,7 @@ using CheckpointWriter = BasicCheckpointWriter<>;
 template <class M, class T, class B>
 void save_model(B& be, std::filesystem::path const& directory, Weights<M, T, B> const& weights,
                 SaveOptions const& options = {}) {
-    CheckpointWriter writer(directory);
+    CheckpointWriter writer(directory, options.lock);
     writer.model(be, weights, options);
     writer.commit();
 }
@@ -160,7 +209,7 @@ void save_checkpoint(B& be, std::filesystem::path const& directory, Weights<M, T
                      TrainingState const& state, SaveOptions const& options = {}) {
     expects(!options.dtype || *options.dtype == dtype_of<T>,
             "save_checkpoint: weights must be saved as they are, in ", name(dtype_of<T>));
-    CheckpointWriter writer(directory);
+    CheckpointWriter writer(directory, options.lock);
     writer.model(be, weights, options);
     writer.training(be, first_moment, second_moment, state);
     writer.commit();
