@@ -71,3 +71,12 @@ _T4 = _T1 | dict(
 _T5 = _T4 | dict(topk_method="group_limited_greedy", n_group=4, topk_group=2, routed_scaling_factor=16.0)
 
 CONFIGURATIONS = {"t1": _T1, "t2": _T2, "t3": _T3, "t4": _T4, "t5": _T5}
+
+# Files whose keys transformers does not take at their word, or whose parts are unusual.
+VARIANTS = {
+    "v2_normalised": _T4 | dict(norm_topk_prob=True, routed_scaling_factor=1.5),
+    "v2_greedy_in_groups": _T4 | dict(n_group=4, topk_group=1),
+    "v2_no_shared": _T4 | dict(n_shared_experts=0),
+    "v3_no_shared": _T1 | dict(n_shared_experts=0),
+    "yarn_of_factor_1": _T1 | dict(rope_scaling=_yarn(1.0) | dict(factor=1.0, attention_factor=1.25)),
+}

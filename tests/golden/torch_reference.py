@@ -48,10 +48,12 @@ def score_scale(config: dict) -> float:
 def rotation(config: dict, positions: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
     """cos and sin [..., dr / 2] of the angles; the angle is a float32 product, whatever the dtype of the result.
 
-    YaRN's attention factor on cos and sin is 1 for every configuration used here (mscale equals mscale_all_dim).
+    YaRN's attention factor on cos and sin is 1 for every configuration used here (mscale equals mscale_all_dim) that
+    does not give it.
     """
     angles = positions[..., None].to(torch.float32) * torch.from_numpy(inverse_frequencies(config))
-    return angles.to(dtype).cos(), angles.to(dtype).sin()
+    factor = (config.get("rope_scaling") or {}).get("attention_factor", 1.0)
+    return factor * angles.to(dtype).cos(), factor * angles.to(dtype).sin()
 
 
 def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, interleaved: bool) -> torch.Tensor:

@@ -151,12 +151,38 @@ TEST_CASE("config: what is not a DeepSeek model is refused by name") {
     CHECK(mentions(refusal("{"), "not valid JSON"));
     CHECK(mentions(refusal(R"({"vocab_size": 1, "vocab_size": 1})"), "'vocab_size' is given twice"));
     CHECK(mentions(refusal("{}"), "model_type: missing", "hidden_size: missing"));
-    CHECK(mentions(refusal(with("", "llama")), "expected deepseek_v3, deepseek_v2 or deepseek_extended",
-                   "found 'llama'"));
+    CHECK(mentions(refusal(with("", "llama")),
+                   "expected deepseek_v3, deepseek_v2, kimi_k2 or deepseek_extended", "found 'llama'"));
     CHECK(mentions(refusal(with(R"("rope_scaling": {"type": "linear", "factor": 2})")), "rope_scaling",
                    "'linear'"));
     CHECK(
         mentions(refusal(with(R"("rope_scaling": 3)")), "rope_scaling: expected an object or null, found 3"));
+}
+
+TEST_CASE("config: Kimi K2 is read as the DeepSeek-V3 it is") {
+    auto const config = io::parse_config(
+        with(R"("architectures": ["DeepseekV3ForCausalLM"], "n_group": 1, "topk_group": 1)", "kimi_k2"));
+    CHECK(config.model_type == "deepseek_v3");
+    CHECK(config.n_group == 1);
+    CHECK(config.scoring_func == "sigmoid");
+    CHECK(mentions(refusal(with(R"("architectures": ["KimiLinearForCausalLM"])", "kimi_k2")),
+                   R"(architectures: expected in a file of model_type kimi_k2 ["DeepseekV3ForCausalLM"])",
+                   R"(found ["KimiLinearForCausalLM"])"));
+    CHECK(mentions(refusal(with("", "kimi_k2")), "architectures", "found null"));
+}
+
+TEST_CASE("config: what a model's code would not look at is refused where it says otherwise") {
+    CHECK(mentions(refusal(with(R"("scoring_func": "softmax")")),
+                   "scoring_func: deepseek_v3 scores by sigmoid, found 'softmax'"));
+    CHECK(mentions(refusal(with(R"("scoring_func": "sigmoid", "num_experts_per_tok": 2)", "deepseek_v2")),
+                   "scoring_func: deepseek_v2 scores by softmax, found 'sigmoid'"));
+    CHECK(mentions(refusal(with(R"("topk_method": "noaux_tc", "num_experts_per_tok": 2)", "deepseek_v2")),
+                   "topk_method", "found noaux_tc"));
+    // Groups mean nothing to a greedy choice of deepseek_v2.
+    CHECK_NOTHROW(
+        io::parse_config(with(R"("n_group": 7, "topk_group": 9, "num_experts_per_tok": 6)", "deepseek_v2")));
+    CHECK(mentions(refusal(with(R"("num_experts_per_tok": 65)", "deepseek_v2")),
+                   "num_experts_per_tok: must not exceed n_routed_experts, 64, found 65"));
 }
 
 TEST_CASE("config: impossible values are refused") {

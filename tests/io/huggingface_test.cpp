@@ -9,7 +9,9 @@
 #include "support/scratch_directory.hpp"
 #include <doctest/doctest.h>
 
+#include <cstddef>
 #include <limits>
+#include <span>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -196,6 +198,29 @@ TEST_CASE("differences: spellings of the same model are no differences") {
     CHECK(joined(io::differences(type, dense)).find("n_routed_experts") != std::string::npos);
 }
 
+TEST_CASE(
+    "load_model: the empty tensors that transformers writes for an absent shared expert are no tensors") {
+    using M = Routed<ds::Routing{}, 0>;
+    using W = ds::Weights<M, float, deepseek_tests::FarMemory>;
+    deepseek_tests::FarMemory be;
+    deepseek_tests::ScratchDirectory const scratch;
+    W saved(be);
+    deepseek_tests::fill<M, float>(be, saved, 1);
+    auto tensors = io::output_tensors(be, saved);
+    std::string const prefix = "model.layers.0.mlp.shared_experts.";
+    for (auto const* name : {"gate_proj.weight", "up_proj.weight"}) {
+        tensors.push_back(
+            io::output_tensor(prefix + name, io::DType::f32, {0, 16}, std::span<std::byte const>()));
+    }
+    tensors.push_back(io::output_tensor(prefix + "down_proj.weight", io::DType::f32, {16, 0},
+                                        std::span<std::byte const>()));
+    io::write_safetensors(scratch / "model.safetensors", tensors);
+    W loaded(be);
+    auto const report = io::load_model<M, float>(be, scratch / "model.safetensors", loaded);
+    CHECK(deepseek_tests::bits_of(be, loaded) == deepseek_tests::bits_of(be, saved));
+    CHECK(report.ignored.size() == 3);
+}
+
 TEST_CASE("differences: a scale beside normalised softmax gates says nothing") {
     constexpr ds::Routing normalised{.scoring = ds::Scoring::softmax, .bias = false};
     auto const type = io::config_of<Routed<normalised>>();
@@ -229,6 +254,39 @@ TEST_CASE("differences: YaRN blocks are compared by what they do") {
     auto stretched = plain;
     stretched.yarn = io::YarnConfig{};  // a factor of 1 stretches nothing
     CHECK(joined(io::differences(stretched, plain)).empty());
+    stretched.yarn->attention_factor = 1;
+    CHECK(joined(io::differences(stretched, plain)).empty());
+    stretched.yarn->attention_factor = 1.25;  // but it may scale cosine and sine
+    CHECK(mentions(joined(io::differences(stretched, plain)), "rope_scaling: the file says yarn"));
+    auto other = stretched;
+    other.yarn->beta_fast = 7;
+    CHECK(joined(io::differences(stretched, other)).empty());
+    other.yarn->attention_factor = 1.5;
+    CHECK(mentions(joined(io::differences(stretched, other)), "rope_scaling.attention_factor"));
+}
+
+TEST_CASE("differences: keys that the code of a model_type does not look at are no differences") {
+    auto const second = io::config_of<Routed<kV2>>();
+    auto file = second;
+    file.norm_topk_prob = true;
+    file.rope_interleave = false;
+    file.n_group = 4;
+    CHECK(joined(io::differences(file, second)).empty());
+    file.topk_method = "group_limited_greedy";
+    CHECK(mentions(joined(io::differences(file, second)), "n_group: the file says 4, the model type 1"));
+
+    constexpr ds::Routing normalised{.scoring = ds::Scoring::softmax, .bias = false};
+    file = second;
+    file.norm_topk_prob = true;
+    CHECK(mentions(
+        joined(io::differences(file, io::config_of<Routed<normalised>>())),
+        "norm_topk_prob: the file says deepseek_v2, whose code always takes false, the model type true"));
+
+    // DeepSeek-V3's code has groups, whatever topk_method says.
+    auto const third = io::config_of<Routed<ds::Routing{.groups = 2, .bias = false}>>();
+    file = third;
+    file.topk_method = "greedy";
+    CHECK(joined(io::differences(file, third)).empty());
 }
 
 TEST_CASE("differences: every key that matters is compared") {

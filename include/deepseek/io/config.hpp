@@ -110,6 +110,18 @@ inline void read_quantization(JsonReader& reader, nlohmann::json const& json, Hu
     }
 }
 
+// Kimi K2 is DeepSeek-V3 under a model_type of its own; what else goes by that name is not known here.
+inline void read_kimi(JsonReader& reader, nlohmann::json const& json, std::string& model_type) {
+    nlohmann::json const expected = {"DeepseekV3ForCausalLM"};
+    auto const at = json.find("architectures");
+    if (at != json.end() && *at == expected) {
+        model_type = "deepseek_v3";
+    } else {
+        reader.complain("architectures", message("in a file of model_type kimi_k2 ", expected.dump()),
+                        at == json.end() ? nlohmann::json() : *at);
+    }
+}
+
 // Values that no DeepSeek model can have, whatever the type of the program's model.
 inline void check_config(JsonReader& reader, HuggingFaceConfig const& c) {
     auto const positive = [&](std::string_view key, auto value) {
@@ -150,6 +162,21 @@ inline void check_config(JsonReader& reader, HuggingFaceConfig const& c) {
     reader.require(
         c.topk_method == "noaux_tc" || c.topk_method == "greedy" || c.topk_method == "group_limited_greedy",
         "topk_method", "expected noaux_tc, greedy or group_limited_greedy, found ", in_quotes(c.topk_method));
+    // Their code has one way to score, whatever the file says.
+    bool const second = c.model_type == "deepseek_v2";
+    if (second || c.model_type == "deepseek_v3") {
+        reader.require(c.scoring_func == (second ? "softmax" : "sigmoid"), "scoring_func", c.model_type,
+                       second ? " scores by softmax" : " scores by sigmoid", ", found ",
+                       in_quotes(c.scoring_func));
+    }
+    reader.require(!second || c.topk_method != "noaux_tc", "topk_method",
+                   "deepseek_v2 has greedy and group_limited_greedy, found noaux_tc");
+    if (second && c.topk_method == "greedy") {  // knows no groups
+        reader.require(c.num_experts_per_tok <= c.n_routed_experts, "num_experts_per_tok",
+                       "must not exceed n_routed_experts, ", c.n_routed_experts, ", found ",
+                       c.num_experts_per_tok);
+        return;
+    }
     if (c.n_group <= 0 || c.n_routed_experts % c.n_group != 0) {
         reader.require(false, "n_group", "must divide n_routed_experts, ", c.n_routed_experts, ", found ",
                        c.n_group);
@@ -170,7 +197,8 @@ inline void check_config(JsonReader& reader, HuggingFaceConfig const& c) {
 
 }  // namespace detail
 
-/// Reads the text of a config.json. Unknown keys are ignored. `where` stands for the file in messages.
+/// Reads the text of a config.json. Unknown keys are ignored. `where` stands for the file in messages. Kimi K2's file is
+/// read as the deepseek_v3 it is.
 ///
 /// Keys that are absent have the values of `default_config`, except vocab_size, hidden_size and num_hidden_layers:
 /// without these the file describes another kind of model.
@@ -183,6 +211,9 @@ inline HuggingFaceConfig parse_config(std::string_view text, std::string_view wh
     HuggingFaceConfig config;
     std::string model_type = config.model_type;
     reader.read(json, {"model_type", {}, true}, model_type);
+    if (model_type == "kimi_k2") {
+        detail::read_kimi(reader, json, model_type);
+    }
     try {
         config = default_config(model_type);
     } catch (FormatError const& error) {

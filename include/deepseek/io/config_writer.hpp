@@ -148,7 +148,7 @@ inline HuggingFaceConfig default_config(std::string_view model_type) {
         config.max_position_embeddings = 2048;
     } else {
         expects<FormatError>(model_type == "deepseek_v3" || model_type == kExtendedModelType,
-                             "model_type: expected deepseek_v3, deepseek_v2 or ", kExtendedModelType,
+                             "model_type: expected deepseek_v3, deepseek_v2, kimi_k2 or ", kExtendedModelType,
                              ", found ", detail::in_quotes(model_type));
         config.model_type = model_type;
     }

@@ -87,7 +87,7 @@ void describe_attention(HuggingFaceConfig& config) {
     config.latent_norm_eps = Attention::options.latent_epsilon;
     config.rope_theta = rope.theta;
     config.rope_interleave = rope.interleaved;
-    if (rope.yarn.factor != 1) {
+    if (rope.yarn.factor != 1 || (rope.yarn.attention_factor != 0 && rope.yarn.attention_factor != 1)) {
         config.yarn =
             YarnConfig{.factor = rope.yarn.factor,
                        .original_max_position_embeddings = static_cast<index_t>(rope.yarn.original_length),
@@ -186,9 +186,16 @@ inline HuggingFaceConfig canonical(HuggingFaceConfig config) {
     config.max_position_embeddings = 1;
     config.attention_dropout = 0;
     config.initializer_range = 0;
+    if (config.model_type == "deepseek_v2") {
+        config.rope_interleave = true;  // its code knows nothing else
+    }
 
-    if (config.yarn && config.yarn->factor == 1) {
+    if (config.yarn && config.yarn->factor == 1) {  // stretches nothing, but may still scale cosine and sine
+        auto const attention_factor = config.yarn->attention_factor;
         config.yarn.reset();
+        if (attention_factor != 0 && attention_factor != 1) {
+            config.yarn = YarnConfig{.attention_factor = attention_factor};
+        }
     }
     if (auto& yarn = config.yarn) {
         bool const both = yarn->mscale != 0 && yarn->mscale_all_dim != 0;
@@ -227,6 +234,15 @@ inline HuggingFaceConfig canonical(HuggingFaceConfig config) {
     config.shared_expert_intermediate_size = config.shared_width();
     config.n_shared_experts = 0;
     config.routed_scaling_factor = shortest_double(static_cast<float>(config.routed_scaling_factor));
+    // Keys that the code of these models does not look at.
+    if (config.model_type == "deepseek_v2") {
+        config.norm_topk_prob = false;
+        if (config.topk_method == "greedy") {
+            config.n_group = 1;
+        }
+    } else if (config.topk_method == "greedy") {
+        config.topk_method = "group_limited_greedy";
+    }
     if (config.scoring_func == "softmax" && config.norm_topk_prob) {
         config.routed_scaling_factor = 1;  // either, not both
     }
@@ -262,11 +278,15 @@ inline std::vector<std::string> differences(HuggingFaceConfig const& file, Huggi
     detail::visit_config(
         [&](detail::JsonField const& field, auto const& a, auto const& b) {
             if (a != b) {
+                bool const ignored = file.model_type == "deepseek_v2" &&
+                                     (field.key == "norm_topk_prob" || field.key == "rope_interleave");
                 // The width of the shared expert is mostly given as a multiple.
                 add(field.key == "shared_expert_intermediate_size"
                         ? "n_shared_experts × moe_intermediate_size"
                         : std::string(field.key),
-                    detail::shown(a), detail::shown(b));
+                    ignored ? message("deepseek_v2, whose code always takes ", detail::shown(a))
+                            : detail::shown(a),
+                    detail::shown(b));
             }
         },
         in_file, in_type);
