@@ -5,6 +5,8 @@
 #include "support/scratch_directory.hpp"
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <cstddef>
 #include <cstring>
 #include <filesystem>
 #include <iterator>
@@ -245,6 +247,61 @@ TEST_CASE("checkpoint: one error lists every tensor that does not fit, and nothi
                    "'model.norm.weight': missing, expected [16]",
                    "'model.layers.0.self_attn.q_proj.weight': BF16 [2, 3]: not a tensor of this model"));
     CHECK(bits_of(be, weights) == before);
+}
+
+TEST_CASE_TEMPLATE("checkpoint: weights that are not finite are refused by name, or loaded on request", T,
+                   float, double, ds::bf16) {
+    FarMemory be;
+    ScratchDirectory const scratch;
+    io::save_model<Small, T>(be, scratch / "m", filled<Small, T>(be, 1));
+    static double const bad[16] = {0, -1, -std::numeric_limits<double>::infinity(), 1e300};
+    bool const fits = sizeof(T) == 8;  // 1e300 is an ordinary double
+    rewrite(scratch / "m" / "model.safetensors", [](io::OutputTensor& tensor) {
+        if (tensor.name == "model.norm.weight") {
+            tensor = io::output_tensor(tensor.name, io::DType::f64, {16}, std::as_bytes(std::span(bad)));
+        }
+        return true;
+    });
+    auto weights = filled<Small, T>(be, 2);
+    auto const before = bits_of(be, weights);
+    auto const error =
+        error_of<ds::FormatError>([&] { io::load_model<Small, T>(be, scratch / "m", weights); });
+    CHECK(mentions(error, "model.safetensors: does not fit the model, 1 problem:",
+                   "'model.norm.weight': element 2 is -inf, expected a finite number"));
+    CHECK(mentions(error, "2 of 16 elements are not") == !fits);
+    CHECK(bits_of(be, weights) == before);
+    auto const report = io::load_model<Small, T>(be, scratch / "m", weights, {.allow_not_finite = true});
+    CHECK(report.not_finite == std::vector<std::string>{"model.norm.weight"});
+    CHECK(bits_of(be, weights) != before);
+}
+
+TEST_CASE("checkpoint: moments that are not finite are refused by name, whatever their element type") {
+    FarMemory be;
+    ScratchDirectory const scratch;
+    auto const weights = filled<Small, float>(be, 1);
+    for (auto const type : {io::DType::f64, io::DType::f32, io::DType::f16, io::DType::bf16}) {
+        for (std::string const moment : {".m", ".v"}) {
+            io::save_checkpoint<Small, float>(be, scratch / "m", weights, weights, weights, {});
+            std::vector<std::byte> bytes(static_cast<std::size_t>(16 * io::bits(type) / 8));
+            // The seventh element is a NaN: all bits of its exponent and of its fraction.
+            auto const width = bytes.size() / 16;
+            std::fill_n(bytes.begin() + static_cast<std::ptrdiff_t>(6 * width), width, std::byte{0xFF});
+            rewrite(scratch / "m" / "optimizer.safetensors", [&](io::OutputTensor& tensor) {
+                if (tensor.name == "model.norm.weight" + moment) {
+                    tensor = io::output_tensor(tensor.name, type, {16}, bytes);
+                }
+                return true;
+            });
+            auto loaded = filled<Small, float>(be, 2);
+            auto first = filled<Small, float>(be, 3);
+            auto second = filled<Small, float>(be, 4);
+            auto const before = bits_of(be, loaded);
+            auto const error = error_of<ds::FormatError>(
+                [&] { io::load_checkpoint<Small, float>(be, scratch / "m", loaded, first, second); });
+            CHECK(mentions(error, "'model.norm.weight" + moment + "': element 6 is ", "nan"));
+            CHECK(bits_of(be, loaded) == before);
+        }
+    }
 }
 
 TEST_CASE("checkpoint: a long list of problems is cut") {

@@ -33,13 +33,14 @@ void check_directory(std::filesystem::path const& path) {
 /// Reads weights from a Hugging Face model directory, or from a safetensors file or index alone.
 ///
 /// Errors:    FileError if a file is missing; FormatError listing all differences between config.json and M, or all
-///            tensors that are missing, unknown, or of another shape or type. The weights are then as before
+///            tensors that are missing, unknown, of another shape or type, or not finite. The weights are then as before
 template <class M, class T, class B>
-LoadReport load_model(B& be, std::filesystem::path const& path, Weights<M, T, B>& weights) {
+LoadReport load_model(B& be, std::filesystem::path const& path, Weights<M, T, B>& weights,
+                      LoadOptions options = {}) {
     auto const found = existing_directory(path);
     detail::check_directory<M>(found);
     auto const source = TensorSource::open(found);
-    TensorLoader<B> loader(be);
+    TensorLoader<B> loader(be, options);
     loader.add_but_for_mtp(source, weights);
     loader.template expect_no_others<M>(source);
     return loader.run(source.path().native());

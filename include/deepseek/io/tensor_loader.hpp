@@ -13,14 +13,17 @@
 #include <deepseek/io/tensor_source.hpp>
 
 #include <algorithm>
+#include <bit>
 #include <charconv>
-#include <cmath>
 #include <cstddef>
+#include <cstdint>
+#include <cstring>
 #include <limits>
 #include <span>
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -48,6 +51,55 @@ void consume(B& be, FileTensor const& from, ModelTensor const& tensor) {
                               static_cast<index_t>(part.size_bytes()));
         }
     });
+}
+
+// Elements of a file that are infinite, or not a number, as elements of a model.
+struct NotFinite {
+    index_t count = 0;
+    index_t first = 0;  // its place
+};
+
+// By their bits: a program may be compiled for a world without NaN.
+template <class E>
+bool is_finite_bits(E value) {
+    using Bits = std::conditional_t<sizeof(E) == 8, std::uint64_t,
+                                    std::conditional_t<sizeof(E) == 4, std::uint32_t, std::uint16_t>>;
+    constexpr auto exponent = static_cast<Bits>(sizeof(E) == 8   ? std::uint64_t{0x7FF} << 52U
+                                                : sizeof(E) == 4 ? std::uint64_t{0x7F800000}
+                                                                 : std::uint64_t{0x7F80});
+    return (std::bit_cast<Bits>(value) & exponent) != exponent;
+}
+
+template <class E, class Stored>
+NotFinite find_not_finite(std::span<std::byte const> bytes, auto const& to_stored_value) {
+    auto const size = bytes.size() / sizeof(Stored);
+    auto const finite = [&](std::size_t i) {
+        Stored stored;
+        std::memcpy(&stored, bytes.data() + i * sizeof(Stored), sizeof(Stored));
+        return is_finite_bits(convert<E>(to_stored_value(stored)));
+    };
+    std::size_t count = 0;
+    for (std::size_t i = 0; i < size; ++i) {
+        count += finite(i) ? 0 : 1;
+    }
+    NotFinite found{.count = static_cast<index_t>(count)};
+    while (count > 0 && finite(static_cast<std::size_t>(found.first))) {
+        ++found.first;
+    }
+    return found;
+}
+
+template <class T>
+NotFinite not_finite(FileTensor const& from, ModelTensor const& tensor) {
+    NotFinite found;
+    with_element<T>(tensor.dtype, [&]<class E>(E*) {
+        auto const as_it_is = [](auto value) { return value; };
+        found = from.dtype == DType::f64   ? find_not_finite<E, double>(from.bytes, as_it_is)
+                : from.dtype == DType::f32 ? find_not_finite<E, float>(from.bytes, as_it_is)
+                : from.dtype == DType::f16 ? find_not_finite<E, std::uint16_t>(from.bytes, half_to_float)
+                                           : find_not_finite<E, bf16>(from.bytes, as_it_is);
+    });
+    return found;
 }
 
 // The number in "model.layers.<number>.…"; -1 for other names.
@@ -95,6 +147,12 @@ struct LoadReport {
     std::vector<std::string> ignored;      ///< of the files, which the model does not need
     std::vector<std::string> missing_mtp;  ///< of MTP modules the files lack altogether; left as they were
     bool rounded = false;                  ///< some files hold wider elements than the model
+    std::vector<std::string> not_finite;   ///< tensors with infinities or NaN, where LoadOptions allow them
+};
+
+/// What loading overlooks.
+struct LoadOptions {
+    bool allow_not_finite = false;  ///< loads infinities and NaN, to look at what went wrong
 };
 
 /// Loads sets from files in two steps: `add` compares, `run` copies. Nothing is written before everything was found to
@@ -102,21 +160,22 @@ struct LoadReport {
 template <class B>
 class TensorLoader {
 public:
-    explicit TensorLoader(B& backend) : backend_(&backend) {}
+    explicit TensorLoader(B& backend, LoadOptions options = {}) : backend_(&backend), options_(options) {}
 
     /// Compares a set with a source: every tensor must be there under its name plus `suffix`, in its shape, as F64,
-    /// F32, F16 or BF16; router biases must be finite.
+    /// F32, F16 or BF16, all elements finite as those of the model. Reads all of it.
     template <class M, class T>
     void add(TensorSource const& source, Weights<M, T, B>& set, std::string_view suffix = "",
              Which which = Which::all) {
-        add(source, detail::model_tensors<M, T>(set.data(), suffix, which), {}, detail::consume<T, B>);
+        add(source, detail::model_tensors<M, T>(set.data(), suffix, which), {}, detail::consume<T, B>,
+            detail::not_finite<T>);
     }
 
     /// As `add`, but an MTP module may be absent as a whole: its tensors are then left as they are and reported.
     template <class M, class T>
     void add_but_for_mtp(TensorSource const& source, Weights<M, T, B>& set) {
         add(source, detail::model_tensors<M, T>(set.data(), "", Which::all), detail::layout_of<M>(),
-            detail::consume<T, B>);
+            detail::consume<T, B>, detail::not_finite<T>);
     }
 
     /// Complains of tensors that no set took; those that M does not need are only reported.
@@ -156,6 +215,7 @@ public:
 
 private:
     using Copy = void (*)(B&, FileTensor const&, detail::ModelTensor const&);
+    using Check = detail::NotFinite (*)(FileTensor const&, detail::ModelTensor const&);
     struct Job {
         FileTensor const* from;
         detail::ModelTensor to;
@@ -163,7 +223,7 @@ private:
     };
 
     void add(TensorSource const& source, std::vector<detail::ModelTensor> tensors,
-             detail::ModelLayout const& layout, Copy copy) {
+             detail::ModelLayout const& layout, Copy copy, Check check) {
         std::vector<index_t> present;      // MTP modules of which the source has something
         std::vector<std::string> missing;  // tensors of MTP modules
         for (auto& tensor : tensors) {
@@ -179,7 +239,7 @@ private:
                     present.push_back(detail::layer_of(tensor.name));
                 }
                 used_.push_back(from);
-                if (fits(*from, tensor) && (!tensor.state || finite(*from))) {
+                if (fits(*from, tensor) && finite(*from, check(*from, tensor))) {
                     report_.rounded = report_.rounded || bits(from->dtype) > bits(tensor.dtype);
                     jobs_.push_back({from, std::move(tensor), copy});
                 }
@@ -209,19 +269,29 @@ private:
         return shape && decodable(from.dtype);
     }
 
-    bool finite(FileTensor const& tensor) {
-        std::vector<double> values(static_cast<std::size_t>(tensor.size()));
-        decode<double>(tensor.dtype, tensor.bytes, values);
-        auto const bad =
-            std::find_if_not(values.begin(), values.end(), [](double value) { return std::isfinite(value); });
-        if (bad != values.end()) {
-            problems_.push_back(message(detail::in_quotes(tensor.name), ": element ", bad - values.begin(),
-                                        " is ", *bad, ", expected a finite number"));
+    bool finite(FileTensor const& tensor, detail::NotFinite const& found) {
+        if (found.count == 0) {
+            return true;
         }
-        return bad == values.end();
+        if (options_.allow_not_finite) {
+            report_.not_finite.push_back(tensor.name);
+            return true;
+        }
+        auto const width = static_cast<std::size_t>(bits(tensor.dtype) / 8);
+        double value = 0;
+        decode<double>(tensor.dtype,
+                       tensor.bytes.subspan(static_cast<std::size_t>(found.first) * width, width),
+                       std::span(&value, 1));
+        problems_.push_back(
+            message(detail::in_quotes(tensor.name), ": element ", found.first, " is ", value,
+                    ", expected a finite number",
+                    found.count > 1 ? message("; ", found.count, " of ", tensor.size(), " elements are not")
+                                    : std::string()));
+        return false;
     }
 
     B* backend_;
+    LoadOptions options_;
     std::vector<Job> jobs_;
     std::vector<FileTensor const*> used_;
     std::vector<std::string> problems_;
