@@ -177,7 +177,7 @@ void embed_backward(benchmark::State& state) {
 void dropout(benchmark::State& state) {
     Bench bench(state);
     auto const x = bench.rows<kWidth>(kTokens);
-    Dropout const mask{.rate = 0.1F, .key = RandomKey{Seed{3}}};
+    Dropout const mask{.rate = 0.1, .key = RandomKey{Seed{3}}};
     for (auto _ : state) {
         ops::dropout(bench.cpu, x, mask);
     }

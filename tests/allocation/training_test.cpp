@@ -76,10 +76,10 @@ void check(int threads, ds::TrainOptions const& options) {
 
 TEST_CASE("training: a step and an evaluation allocate nothing, with one thread and with two") {
     ds::TrainOptions const options{.schedule = {.peak = 1e-2, .warmup = 3, .total = 20},
-                                   .bias_speed = 0.05F,
-                                   .embedding_dropout = 0.1F,
-                                   .attention_dropout = 0.1F,
-                                   .residual_dropout = 0.1F};
+                                   .bias_speed = 0.05,
+                                   .embedding_dropout = 0.1,
+                                   .attention_dropout = 0.1,
+                                   .residual_dropout = 0.1};
     check(1, options);
     check(2, options);
 }

@@ -51,13 +51,13 @@ TEST_CASE("RandomKey: uniform and normal numbers have the moments of their distr
 }
 
 TEST_CASE("Dropout: drops at its rate, keeps the mean, and repeats") {
-    ds::Dropout const dropout{.rate = 0.25F, .key = ds::RandomKey{ds::Seed{3}}};
+    ds::Dropout const dropout{.rate = 0.25, .key = ds::RandomKey{ds::Seed{3}}};
     constexpr int n = 100'000;
     int dropped = 0;
     for (std::uint64_t i = 0; i < n; ++i) {
-        auto const factor = dropout.factor(i);
+        auto const factor = dropout.factor<float>(i);
         REQUIRE((factor == 0 || factor == 1 / 0.75F));
-        REQUIRE(factor == dropout.factor(i));
+        REQUIRE(factor == dropout.factor<float>(i));
         dropped += factor == 0;
     }
     CHECK(std::abs(dropped / static_cast<double>(n) - 0.25) < 5 * std::sqrt(0.25 * 0.75 / n));

@@ -17,8 +17,8 @@ namespace deepseek_tests {
 
 using deepseek::index_t;
 
-inline constexpr deepseek::Routing kRoutingT1{.groups = 4, .groups_kept = 2, .scale = 2.5F};
-inline constexpr deepseek::Routing kRoutingT2{.scale = 2.5F};
+inline constexpr deepseek::Routing kRoutingT1{.groups = 4, .groups_kept = 2, .scale = 2.5};
+inline constexpr deepseek::Routing kRoutingT2{.scale = 2.5};
 inline constexpr deepseek::Routing kRoutingT4{
     .scoring = deepseek::Scoring::softmax, .normalize = false, .bias = false};
 inline constexpr deepseek::Routing kRoutingT5{.scoring = deepseek::Scoring::softmax,

@@ -139,11 +139,11 @@ TEST_CASE("route: the published example, in which a mask of zero chooses an excl
                        ds::Rows<std::int32_t, 3>{chosen.data(), 1, 3},
                        ds::Rows<double, 3>{gates.data(), 1, 3}, routing);
     };
-    route({.groups = 4, .groups_kept = 2, .scale = 2.5F});
+    route({.groups = 4, .groups_kept = 2, .scale = 2.5});
     CHECK(chosen == std::vector<std::int32_t>{0, 1, 6});
     CHECK(scaled_error(gates, std::vector<double>{1.875, 0.5 / 1.2, 0.25 / 1.2}) <= 1e-12);
 
-    route({.groups = 4, .groups_kept = 2, .scale = 2.5F, .zero_mask = true});
+    route({.groups = 4, .groups_kept = 2, .scale = 2.5, .zero_mask = true});
     CHECK(chosen ==
           std::vector<std::int32_t>{1, 2, 6});  // experts 2 to 5 tie at 0, the first of them is taken
     CHECK(scaled_error(gates, std::vector<double>{0.5 / 0.9, 1.5 / 0.9, 0.25 / 0.9}) <= 1e-12);

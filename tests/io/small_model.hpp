@@ -47,7 +47,7 @@ private:
 
 // Everything a checkpoint can hold: dense and sparse blocks, a compressed query, a shared expert, router biases, an MTP
 // module, a head of its own.
-inline constexpr deepseek::Routing kSmallRouting{.groups = 2, .groups_kept = 1, .scale = 2.446F};
+inline constexpr deepseek::Routing kSmallRouting{.groups = 2, .groups_kept = 1, .scale = 2.446};
 using SmallAttention = deepseek::MLA<16, 2, 8, 12, 4, 6, 10>;
 template <class... More>
 using SmallModel =

@@ -90,7 +90,7 @@ TEST_CASE("MLA: gradients agree with finite differences under attention dropout"
     auto const report = ds::testing::check_layer<Compressed>(
         cpu,
         {.pass = {
-             .sequences = 2, .length = 9, .attention_dropout = 0.3F, .random = ds::RandomKey{ds::Seed{7}}}});
+             .sequences = 2, .length = 9, .attention_dropout = 0.3, .random = ds::RandomKey{ds::Seed{7}}}});
     CAPTURE(report.tensor);
     CHECK(report.error < 1e-7);
 }

@@ -13,7 +13,7 @@ namespace ds = deepseek;
 namespace {
 
 using Attention = ds::MLA<8, 2, 4, 3, 2, 4, 4>;
-using Feed = ds::MoE<4, 2, 3, 5, ds::Routing{.scale = 1.5F}>;
+using Feed = ds::MoE<4, 2, 3, 5, ds::Routing{.scale = 1.5}>;
 using Untied = ds::Model<ds::Vocabulary<11>, ds::Blocks<1, Attention, ds::SwiGLU<6>>,
                          ds::Blocks<2, Attention, Feed>, ds::MTP<2>>;
 using Tied = ds::Model<ds::Vocabulary<11>, ds::Blocks<2, Attention, Feed>, ds::MTP<1>,
@@ -88,7 +88,7 @@ TEST_CASE_TEMPLATE("Model: every gradient agrees with finite differences", M, Un
 TEST_CASE("Model: every gradient agrees with finite differences under dropout") {
     Fixture<Untied> fixture;
     fixture.pass.random = ds::RandomKey{ds::Seed{2}};
-    fixture.pass.embedding_dropout = fixture.pass.attention_dropout = fixture.pass.residual_dropout = 0.25F;
+    fixture.pass.embedding_dropout = fixture.pass.attention_dropout = fixture.pass.residual_dropout = 0.25;
     fixture.backward();
     auto const report = ds::testing::compare_gradients<Untied>(
         fixture.weights.params(), fixture.gradients.params(), [&] { return fixture.loss(); });

@@ -51,7 +51,7 @@ struct Inputs {
         if (options.dropout.active()) {
             a.kept = [a, dropout = options.dropout](std::size_t s, std::size_t h, std::size_t i,
                                                     std::size_t j) {
-                return double{dropout.factor(((s * a.heads + h) * a.length_q + i) * a.length_k + j)};
+                return dropout.factor<double>(((s * a.heads + h) * a.length_q + i) * a.length_k + j);
             };
         }
         return a;
@@ -96,7 +96,7 @@ double tolerance(index_t length) {
     return rounding<T>(4 * (key_width * std::sqrt(key_width) + static_cast<double>(W::value + length)));
 }
 
-inline ds::Dropout dropping(float rate) { return {rate, ds::RandomKey{ds::Seed{5}}}; }
+inline ds::Dropout dropping(double rate) { return {rate, ds::RandomKey{ds::Seed{5}}}; }
 
 }  // namespace deepseek_tests
 

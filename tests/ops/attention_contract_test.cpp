@@ -19,7 +19,7 @@ using namespace deepseek_tests;
 
 TEST_CASE("attention: any number of threads gives the same bits") {
     // Few heads and many keys: with enough threads, tasks share a head's gradients.
-    Inputs<float, Wide> const in(333, 333, {.scale = 0.4, .dropout = dropping(0.1F)});
+    Inputs<float, Wide> const in(333, 333, {.scale = 0.4, .dropout = dropping(0.1)});
     ds::Cpu one{{.threads = 1}};
     auto const expected = attend(one, in);
     for (int threads = 2; threads <= 9; ++threads) {
@@ -30,7 +30,7 @@ TEST_CASE("attention: any number of threads gives the same bits") {
 }
 
 TEST_CASE("attention: gradients agree with finite differences, with dropout") {
-    Inputs<double, Wide> in(6, 9, {.sequences = 2, .scale = 0.4, .dropout = dropping(0.3F)});
+    Inputs<double, Wide> in(6, 9, {.sequences = 2, .scale = 0.4, .dropout = dropping(0.3)});
     ds::Cpu be{{.threads = 2}};
     auto const given = attend(be, in);
     auto const loss = [&] {
@@ -61,7 +61,7 @@ TEST_CASE("attention: gradients agree with finite differences, with dropout") {
 TEST_CASE("attention: dropout keeps the mean") {
     // With values of one, an output is the sum of kept probabilities.
     constexpr index_t kLength = 128;
-    Inputs<float, Even> in(kLength, kLength, {.sequences = 4, .causal = false, .dropout = dropping(0.25F)});
+    Inputs<float, Even> in(kLength, kLength, {.sequences = 4, .causal = false, .dropout = dropping(0.25)});
     for (index_t row = 0; row < in.kv.rows(); ++row) {
         for (index_t c = 0; c < Even::value; ++c) {
             in.kv(row, Even::nope + c) = 1;

@@ -20,7 +20,7 @@ constexpr index_t kWidth = 83;
 }  // namespace
 
 TEST_CASE_TEMPLATE("dropout: element [r, c] has number r * C + c of the mask", T, float, double) {
-    ds::Dropout const dropout{.rate = 0.3F, .key = ds::RandomKey{ds::Seed{5}}};
+    ds::Dropout const dropout{.rate = 0.3, .key = ds::RandomKey{ds::Seed{5}}};
     auto const x = Table<T, kWidth>::random(kRows, 1);
     on_every_backend(
         [&](auto& be) {
@@ -31,8 +31,8 @@ TEST_CASE_TEMPLATE("dropout: element [r, c] has number r * C + c of the mask", T
         [&](Table<T, kWidth> const& y) {
             for (index_t r = 0; r < kRows; ++r) {
                 for (index_t c = 0; c < kWidth; ++c) {
-                    auto const factor = dropout.factor(static_cast<std::uint64_t>(r * kWidth + c));
-                    REQUIRE(y(r, c) == x(r, c) * static_cast<T>(factor));
+                    auto const factor = dropout.factor<T>(static_cast<std::uint64_t>(r * kWidth + c));
+                    REQUIRE(y(r, c) == x(r, c) * factor);
                 }
             }
             CHECK(y.guards_untouched());
@@ -41,7 +41,7 @@ TEST_CASE_TEMPLATE("dropout: element [r, c] has number r * C + c of the mask", T
 
 TEST_CASE("dropout: drops the wanted share and keeps the mean") {
     ds::Cpu cpu{{.threads = 2}};
-    for (float const rate : {0.1F, 0.5F, 0.9F}) {
+    for (double const rate : {0.1, 0.5, 0.9}) {
         Table<float, kWidth> y(kRows);
         for (index_t r = 0; r < kRows; ++r) {
             for (index_t c = 0; c < kWidth; ++c) {
@@ -56,10 +56,9 @@ TEST_CASE("dropout: drops the wanted share and keeps the mean") {
             sum += value;
         }
         constexpr double count = kRows * kWidth;
-        auto const share = static_cast<double>(rate);
-        auto const deviation = std::sqrt(share * (1 - share) / count);  // of a share of independent draws
-        CHECK(std::abs(zeros / count - share) < 4 * deviation);
-        CHECK(std::abs(sum / count - 1) < 4 * deviation / (1 - share));
+        auto const deviation = std::sqrt(rate * (1 - rate) / count);  // of a share of independent draws
+        CHECK(std::abs(zeros / count - rate) < 4 * deviation);
+        CHECK(std::abs(sum / count - 1) < 4 * deviation / (1 - rate));
     }
 }
 
@@ -71,8 +70,8 @@ TEST_CASE("dropout: a rate of 0 changes nothing, a rate outside [0, 1) is refuse
     CHECK(same_bits(x, before));
     CHECK_THROWS_WITH_AS(ds::ops::dropout(cpu, x.view(), {.rate = 1}),
                          "dropout: the rate must be in [0, 1), not 1", ds::Error);
-    CHECK_THROWS_AS(ds::ops::dropout(cpu, x.view(), {.rate = -0.5F}), ds::Error);
-    CHECK_THROWS_AS(ds::ops::dropout(cpu, x.view(), {.rate = std::numeric_limits<float>::quiet_NaN()}),
+    CHECK_THROWS_AS(ds::ops::dropout(cpu, x.view(), {.rate = -0.5}), ds::Error);
+    CHECK_THROWS_AS(ds::ops::dropout(cpu, x.view(), {.rate = std::numeric_limits<double>::quiet_NaN()}),
                     ds::Error);
     CHECK(same_bits(x, before));
 }

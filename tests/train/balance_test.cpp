@@ -18,7 +18,7 @@ using M = ds::Model<ds::Vocabulary<256>, ds::Blocks<1, ds::MLA<32, 2, 16>, ds::M
 
 // Largest over mean expert load of steps 250 to 299, on text with a rule to learn whose tokens are far from uniform.
 // One step's 512 choices are too few to tell an uneven router from chance, so the loads of 50 steps are added.
-double imbalance(float bias_speed) {
+double imbalance(double bias_speed) {
     ds::Cpu cpu{{.threads = 2}};
     ds::Weights<M, float, ds::Cpu> weights{cpu};
     ds::initialize(cpu, weights, ds::Seed{1});
@@ -57,7 +57,7 @@ double imbalance(float bias_speed) {
 TEST_CASE("Balancing: the router's bias evens out expert load, which is far from even without it") {
     // 300 steps move a bias by at most 1.2: at the published speed of 0.001 a router that starts far off is still on
     // its way (1.18 to 1.36 over five seeds, against 1.03 to 1.10 here).
-    auto const with = imbalance(4e-3F);
+    auto const with = imbalance(4e-3);
     auto const without = imbalance(0);
     MESSAGE("largest / mean expert load after 300 steps: ", with, " with the bias, ", without, " without");
     CHECK(with < 1.3);

@@ -56,7 +56,7 @@ using Report = ds::StepReport<1>;
 struct Run {
     ds::Cpu cpu{{.threads = 2}};
     Weights weights{cpu};
-    Trainer trainer{cpu, weights, {.schedule = {.peak = 1e-2, .total = 10}, .residual_dropout = 0.1F}};
+    Trainer trainer{cpu, weights, {.schedule = {.peak = 1e-2, .total = 10}, .residual_dropout = 0.1}};
     std::vector<ds::Token> text = std::vector<ds::Token>(65);
     std::array<ds::Batch, 2> batches;
 

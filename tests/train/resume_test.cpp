@@ -44,11 +44,11 @@ ds::TrainOptions options() {
                          .decay_steps = 4},
             .mtp_switch = 0.5,
             .balance_alpha = 1e-2,
-            .bias_speed = 1e-2F,
+            .bias_speed = 1e-2,
             .bias_freeze = 0.75,
-            .embedding_dropout = 0.1F,
-            .attention_dropout = 0.1F,
-            .residual_dropout = 0.1F,
+            .embedding_dropout = 0.1,
+            .attention_dropout = 0.1,
+            .residual_dropout = 0.1,
             .seed = ds::Seed{9}};
 }
 

@@ -88,7 +88,7 @@ TEST_CASE("Trainer: runs are the same bits for one, two and three threads, and f
         ds::Cpu cpu{{.threads = threads}};
         Weights weights{cpu};
         ds::initialize(cpu, weights, ds::Seed{3});
-        Trainer trainer{cpu, weights, {.schedule = {.peak = 1e-3, .total = 8}, .residual_dropout = 0.1F}};
+        Trainer trainer{cpu, weights, {.schedule = {.peak = 1e-3, .total = 8}, .residual_dropout = 0.1}};
         Windows const data(3, 20, 7);
         ds::Batch const batch = data.batch(3);
         for (int step = 0; step < 8; ++step) {
@@ -105,7 +105,7 @@ TEST_CASE("Trainer: runs are the same bits for one, two and three threads, and f
 TEST_CASE("Trainer: weights, moments and counters are all that going on needs") {
     ds::Cpu cpu{{.threads = 2}};
     ds::TrainOptions const options{.schedule = {.peak = 1e-3, .warmup = 2, .total = 12},
-                                   .attention_dropout = 0.1F};
+                                   .attention_dropout = 0.1};
     Windows const data(2, 16, 8);
     ds::Batch const batch = data.batch(2);
     Weights straight{cpu};

@@ -50,6 +50,20 @@ struct accumulate<double> {
 template <class T>
 using accumulate_t = typename detail::accumulate<std::remove_cv_t<T>>::type;
 
+/// A count in the place of a value of T, as its bits: the load of experts is kept where a gradient would be. Integers of
+/// the value's size are exact far beyond the 2^24 of a float.
+template <class T>
+using count_t = std::conditional_t<sizeof(T) == sizeof(std::uint64_t), std::uint64_t, std::uint32_t>;
+
+template <class T>
+constexpr DEEPSEEK_HD count_t<T> count_in(T value) {
+    return std::bit_cast<count_t<T>>(value);
+}
+template <class T>
+constexpr DEEPSEEK_HD T as_value(count_t<T> count) {
+    return std::bit_cast<T>(count);
+}
+
 /// value as U, through float where one side is bf16.
 template <class U, class T>
 constexpr DEEPSEEK_HD U convert(T value) {

@@ -20,10 +20,10 @@ struct Pass {
 
     bool recompute = false;  ///< blocks keep only their input and run forward again in the backward pass
 
-    float embedding_dropout = 0;  ///< probability of zero; of the embedded tokens
-    float attention_dropout = 0;  ///< of attention weights
-    float residual_dropout = 0;   ///< of what attention and feed-forward networks add to the residual stream
-    RandomKey random{Seed{0}};    ///< of this layer, step and micro-batch; dropout masks are drawn from it
+    double embedding_dropout = 0;  ///< probability of zero; of the embedded tokens
+    double attention_dropout = 0;  ///< of attention weights
+    double residual_dropout = 0;   ///< of what attention and feed-forward networks add to the residual stream
+    RandomKey random{Seed{0}};     ///< of this layer, step and micro-batch; dropout masks are drawn from it
 
     /// Rows of every activation: tokens of all sequences.
     constexpr index_t rows() const { return sequences * length; }

@@ -59,13 +59,14 @@ struct RandomKey {
 /// Drops elements with a fixed probability and scales the kept ones so that the mean stays. The mask is recomputed from
 /// the key in the backward pass instead of being stored.
 struct Dropout {
-    float rate = 0;  ///< probability of zero, in [0, 1)
+    double rate = 0;  ///< probability of zero, in [0, 1)
     RandomKey key{Seed{}};
 
     constexpr DEEPSEEK_HD bool active() const { return rate > 0; }
     /// 0 where element `i` is dropped, 1 / (1 - rate) where it is kept.
-    constexpr DEEPSEEK_HD float factor(std::uint64_t i) const {
-        return key.uniform(i) < static_cast<double>(rate) ? 0.0F : 1.0F / (1.0F - rate);
+    template <class T>
+    constexpr DEEPSEEK_HD T factor(std::uint64_t i) const {
+        return key.uniform(i) < rate ? T{0} : static_cast<T>(1 / (1 - rate));
     }
 };
 

@@ -22,7 +22,7 @@ struct Routing {
     int groups = 1;         ///< experts are split into this many equal groups …
     int groups_kept = 1;    ///< … and a token may only use experts of the best so many
     bool normalize = true;  ///< divide the chosen gates by their sum
-    float scale = 1;        ///< factor on the routed experts' output; softmax: only where not normalised
+    double scale = 1;       ///< factor on the routed experts' output; softmax: only where not normalised
     bool bias = true;       ///< a balancing bias takes part in the choice, not in the gates
     /// Experts of groups not kept compete with a score of 0 instead of being out of the question. Early Hugging Face
     /// code did that, by mistake: it matters where scores are negative, which the bias can make them.

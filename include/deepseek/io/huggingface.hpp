@@ -119,7 +119,7 @@ void describe_experts(HuggingFaceConfig& config) {
     config.topk_method = routing.bias ? "noaux_tc" : routing.groups > 1 ? "group_limited_greedy" : "greedy";
     config.norm_topk_prob = routing.normalize;
     config.zero_group_mask = routing.zero_mask && routing.groups > 1;
-    config.routed_scaling_factor = shortest_double(routing.scale);
+    config.routed_scaling_factor = routing.scale;
 }
 
 }  // namespace detail

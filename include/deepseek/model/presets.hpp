@@ -25,7 +25,7 @@ namespace presets {
 /// Of DeepSeek-V3.
 using V3Attention = MLA<7168, 128, 512, 1536, 64, 128, 128,
                         MLAOptions{.rope = {.yarn = {.factor = 40, .mscale = 1, .mscale_all_dim = 1}}}>;
-inline constexpr Routing kV3Routing{.groups = 8, .groups_kept = 4, .scale = 2.5F};
+inline constexpr Routing kV3Routing{.groups = 8, .groups_kept = 4, .scale = 2.5};
 
 /// Of DeepSeek-V2-Lite.
 using V2LiteAttention =
@@ -35,7 +35,7 @@ inline constexpr Routing kV2LiteRouting{.scoring = Scoring::softmax, .normalize 
 
 /// Of Moonlight-16B-A3B.
 using MoonlightAttention = MLA<2048, 16, 512, 0, 64, 128, 128, MLAOptions{.rope = {.theta = 50000}}>;
-inline constexpr Routing kMoonlightRouting{.scale = 2.446F};
+inline constexpr Routing kMoonlightRouting{.scale = 2.446};
 
 }  // namespace presets
 

@@ -36,7 +36,7 @@ void dispatch(B& be, Dispatch plan, Rows<I, TopK> chosen) {
     }
 }
 
-/// load[e] += the number of pairs of expert e.
+/// load[e] += the number of pairs of expert e. Exact: load holds counts, not values (see count_t).
 ///
 /// Shapes:    load [Experts]; offsets [Experts + 1]
 template <class B, class T, index_t Experts>

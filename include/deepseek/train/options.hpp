@@ -32,14 +32,14 @@ struct TrainOptions {
     double mtp_switch = 0.67;  ///< … after this part of the run; 1: never; V3: 10 of 14.8 trillion tokens
 
     double balance_alpha = 1e-4;  ///< weight of the sequence-wise balance loss
-    float bias_speed = 1e-3F;     ///< change of the routers' biases per step …
+    double bias_speed = 1e-3;     ///< change of the routers' biases per step …
     double bias_freeze = 1;       ///< … until this part of the run, then none; 1: without end; V3: 0.97
     bool bias_zero_mean =
         false;  ///< less the mean of a layer's changes, so that its biases do not drift together
 
-    float embedding_dropout = 0;  ///< probability of zero; of the embedded tokens
-    float attention_dropout = 0;  ///< of attention weights
-    float residual_dropout = 0;   ///< of what attention and feed-forward networks add to the residual stream
+    double embedding_dropout = 0;  ///< probability of zero; of the embedded tokens
+    double attention_dropout = 0;  ///< of attention weights
+    double residual_dropout = 0;   ///< of what attention and feed-forward networks add to the residual stream
 
     bool recompute =
         false;          ///< run blocks forward again to go backward: less memory, a third more arithmetic
@@ -85,7 +85,7 @@ struct TrainOptions {
         return schedule.past(mtp_switch, step) ? mtp_weight_final : mtp_weight;
     }
     /// How far routers' biases move in a step, counted from 0.
-    float bias_speed_at(index_t step) const { return schedule.past(bias_freeze, step) ? 0 : bias_speed; }
+    double bias_speed_at(index_t step) const { return schedule.past(bias_freeze, step) ? 0 : bias_speed; }
 };
 
 }  // namespace deepseek::inline DEEPSEEK_ABI

@@ -192,7 +192,7 @@ private:
     static constexpr std::size_t kNorm = depth + 2;
     static constexpr std::size_t kSums = depth + 3;
 
-    using Count = accumulate_t<T>;  // the router counts in its bias's gradient
+    using Count = count_t<accumulate_t<T>>;  // the router counts in place of its bias's gradient
 
     double* sums() { return reinterpret_cast<double*>(sums_.data()); }
 

@@ -31,10 +31,10 @@ struct TrainSettings {
     double beta2 = 0.95;
     double eps = 1e-8;
     double grad_clip = 1;
-    float dropout = 0;
+    double dropout = 0;
     double mtp_weight = 0.3;
     double mtp_weight_final = 0.1;
-    float bias_update_rate = 1e-3F;
+    double bias_update_rate = 1e-3;
     double seq_balance = 1e-4;
     std::uint64_t seed = 1;
     bool overfit = false;

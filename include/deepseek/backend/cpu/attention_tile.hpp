@@ -203,7 +203,7 @@ public:
         auto const first = shape_->probability(sequence, head, begin_, key);
         auto const step = static_cast<std::uint64_t>(shape_->length_k);
         for (std::uint64_t lane = 0; lane < AttentionTile<T>::kQueries; ++lane) {
-            to[lane] = static_cast<T>(shape_->dropout.factor(first + lane * step));
+            to[lane] = shape_->dropout.template factor<T>(first + lane * step);
         }
     }
 

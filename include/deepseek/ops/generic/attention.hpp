@@ -67,7 +67,7 @@ struct AttentionInputs {
     /// What dropout multiplies that probability by.
     DEEPSEEK_HD Sum kept(index_t sequence, index_t head, index_t i, index_t j) const {
         return shape.dropout.active()
-                   ? static_cast<Sum>(shape.dropout.factor(shape.probability(sequence, head, i, j)))
+                   ? shape.dropout.template factor<Sum>(shape.probability(sequence, head, i, j))
                    : Sum{1};
     }
 };

@@ -2,6 +2,7 @@
 #ifndef DEEPSEEK_OPS_GENERIC_DISPATCH_HPP
 #define DEEPSEEK_OPS_GENERIC_DISPATCH_HPP
 
+#include <deepseek/core/dtype.hpp>
 #include <deepseek/core/view.hpp>
 #include <deepseek/detail/lanes.hpp>
 
@@ -47,7 +48,8 @@ struct CountLoad {
     std::int32_t const* offsets;
 
     DEEPSEEK_HD void operator()(index_t e) const {
-        load.data[e] += static_cast<T>(offsets[e + 1] - offsets[e]);
+        auto const added = static_cast<count_t<T>>(offsets[e + 1] - offsets[e]);
+        load.data[e] = as_value<T>(count_in(load.data[e]) + added);
     }
 };
 

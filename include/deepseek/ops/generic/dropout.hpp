@@ -21,7 +21,7 @@ struct DropoutRow {
         auto const mask = dropout;
         auto const first = static_cast<std::uint64_t>(row * C);
         for (index_t c = 0; c < C; ++c) {
-            v[c] *= static_cast<T>(mask.factor(first + static_cast<std::uint64_t>(c)));
+            v[c] *= mask.template factor<T>(first + static_cast<std::uint64_t>(c));
         }
     }
 };

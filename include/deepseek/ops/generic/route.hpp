@@ -2,6 +2,7 @@
 #ifndef DEEPSEEK_OPS_GENERIC_ROUTE_HPP
 #define DEEPSEEK_OPS_GENERIC_ROUTE_HPP
 
+#include <deepseek/core/dtype.hpp>
 #include <deepseek/core/routing.hpp>
 #include <deepseek/core/view.hpp>
 
@@ -242,28 +243,33 @@ struct UpdateBias {
     T* bias;
     T* load;
     index_t experts;
-    float speed;
+    double speed;
     bool zero_mean;
 
     DEEPSEEK_HD void operator()(index_t) const {
-        T mean = 0;
+        std::uint64_t total = 0;
         for (index_t e = 0; e < experts; ++e) {
-            mean += load[e];
+            total += count_in(load[e]);
         }
-        mean /= static_cast<T>(experts);
-        T drift = 0;  // directions that are not balanced by others
+        double drift = 0;  // directions that are not balanced by others
         if (zero_mean) {
             for (index_t e = 0; e < experts; ++e) {
-                drift += direction(load[e], mean) / static_cast<T>(experts);
+                drift += direction(load[e], total);
             }
+            drift /= static_cast<double>(experts);
         }
         for (index_t e = 0; e < experts; ++e) {
-            bias[e] += static_cast<T>(speed) * (direction(load[e], mean) - drift);
-            load[e] = 0;
+            bias[e] += static_cast<T>(speed * (direction(load[e], total) - drift));
+            load[e] = as_value<T>(0);
         }
     }
 
-    DEEPSEEK_HD static T direction(T load, T mean) { return load < mean ? T{1} : load > mean ? T{-1} : T{0}; }
+private:
+    // 1 below the mean, -1 above it.
+    DEEPSEEK_HD double direction(T count, std::uint64_t total) const {
+        auto const times_experts = std::uint64_t{count_in(count)} * static_cast<std::uint64_t>(experts);
+        return times_experts < total ? 1 : times_experts > total ? -1 : 0;
+    }
 };
 
 }  // namespace deepseek::inline DEEPSEEK_ABI::ops::generic
