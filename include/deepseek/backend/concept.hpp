@@ -17,6 +17,18 @@
 
 namespace deepseek::inline DEEPSEEK_ABI {
 
+namespace detail {
+// As much of a backend as files need.
+template <class B>
+concept Stores = requires(B& be, std::byte* memory, void* to, void const* from, index_t bytes) {
+    { be.allocate(bytes) } -> std::same_as<std::byte*>;
+    be.deallocate(memory, bytes);
+    be.copy_from_host(to, from, bytes);
+    be.copy_to_host(to, from, bytes);
+    be.fill_zero(to, bytes);
+};
+}  // namespace detail
+
 /// Aligned memory, and an arena of it for temporaries inside one operation.
 template <class B>
 concept Allocates = requires(B& be, std::byte* memory, index_t bytes) {

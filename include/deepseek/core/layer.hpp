@@ -20,20 +20,40 @@
 
 namespace deepseek::inline DEEPSEEK_ABI {
 
+namespace detail {
+struct VisitNothing {
+    constexpr void operator()(Info const&, auto const&...) const {}
+};
+}  // namespace detail
+
 /// What a layer type must declare.
 template <class L>
-concept Layer = requires {
+concept Layer = requires(typename L::template Params<Described>& params, detail::VisitNothing const& f) {
     { L::width } -> std::convertible_to<index_t>;
-    typename L::template Params<Described>;
     typename L::template Saved<OneByte>;
-    param_count<L>;
+    L::visit(f, params);
 };
 
-/// A spec: what it becomes at a width is a layer.
-template <class S>
-concept Spec = Layer<typename S::template bind<64>>;
+/// A layer that keeps something between tokens: what a block begins with.
+template <class L>
+concept AttentionLayer = Layer<L> && requires {
+    typename L::template Cache<OneByte>;
+    { L::cache_width } -> std::convertible_to<index_t>;
+};
+
+/// A spec: what it becomes at a width is a layer of that width.
+template <class S, index_t Width = 64>
+concept Spec = Layer<typename S::template bind<Width>> && S::template bind<Width>::width == Width;
 
 namespace detail {
+
+template <class S, index_t Width>
+concept Bindable = requires {
+    typename S::template bind<Width>;
+};
+
+template <class T>
+inline constexpr bool never = false;
 
 /// Stands in for a layer whose configuration was refused: it parses wherever a layer does and does nothing, so the
 /// refusal is the only error.

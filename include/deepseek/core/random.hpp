@@ -3,9 +3,11 @@
 #define DEEPSEEK_CORE_RANDOM_HPP
 
 #include <deepseek/config.hpp>
+#include <deepseek/core/error.hpp>
 
 #include <cmath>
 #include <cstdint>
+#include <initializer_list>
 #include <numbers>
 
 // Counter-based random numbers: a value is a pure function of (key, counter), so it depends neither on the order in
@@ -13,9 +15,20 @@
 
 namespace deepseek::inline DEEPSEEK_ABI {
 
-/// A seed as users give it.
+/// A seed as users give it: Seed{1}.
 struct Seed {
     std::uint64_t value = 0;
+
+    constexpr Seed() = default;
+    constexpr DEEPSEEK_HD explicit Seed(std::uint64_t seed) : value(seed) {}
+    constexpr Seed(std::initializer_list<std::uint64_t> one) : value(one.size() == 1 ? *one.begin() : 0) {
+        expects(one.size() == 1, "Seed: expected one number, found ", one.size());
+    }
+    // A number where a seed is expected would otherwise fail far away, or pass for one with some compilers.
+    template <int Dependent = 0>
+    constexpr Seed(...) {
+        static_assert(Dependent != 0, "a seed is no plain number: write Seed{1}");
+    }
 };
 
 /// 64 well-mixed bits of x: the finaliser of SplitMix64 (Steele, Lea, Flood 2014).

@@ -2,6 +2,7 @@
 #ifndef DEEPSEEK_INFER_SESSION_HPP
 #define DEEPSEEK_INFER_SESSION_HPP
 
+#include <deepseek/backend/concept.hpp>
 #include <deepseek/core/arena.hpp>
 #include <deepseek/core/dtype.hpp>
 #include <deepseek/core/error.hpp>
@@ -44,6 +45,10 @@ struct SessionOptions {
 /// must outlive the session. No allocation per token after the first.
 template <class M, class W, class B>
 class Session {
+    static_assert(
+        Backend<B>,
+        "Session: what it runs on must be a Backend; deepseek/backend/concept.hpp lists what one has");
+
 public:
     using element = accumulate_t<W>;  ///< of activations, cache and logits
 

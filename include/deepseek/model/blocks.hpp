@@ -24,14 +24,51 @@ struct blocks_spec {
     using block = block_layer<Attention, typename FeedForward::template bind<Attention::width>, Options>;
 };
 
+template <int Count, class Attention, class FeedForward>
+struct blocks_rules {
+    static constexpr bool some = Count > 0;
+    static constexpr bool attention = AttentionLayer<Attention>;
+    static constexpr bool spec = [] {
+        if constexpr (attention) {
+            return Bindable<FeedForward, Attention::width>;
+        } else {
+            return true;
+        }
+    }();
+    static constexpr bool layer = [] {
+        if constexpr (attention && spec) {
+            return Spec<FeedForward, Attention::width> || std::is_base_of_v<Refused, FeedForward> ||
+                   std::is_base_of_v<Refused, Attention>;
+        } else {
+            return true;
+        }
+    }();
+    static constexpr bool ok = some && attention && spec && layer;
+};
+
 }  // namespace detail
 
 /// Count equal decoder blocks: x + attention(norm(x)), then the same with the feed-forward network. Attention is a
 /// layer; FeedForward is a spec and takes its width from the attention.
 template <int Count, class Attention, class FeedForward>
-struct Blocks : std::conditional_t<(Count > 0), detail::blocks_spec<Count, Attention, FeedForward>,
+struct Blocks : std::conditional_t<detail::blocks_rules<Count, Attention, FeedForward>::ok,
+                                   detail::blocks_spec<Count, Attention, FeedForward>,
                                    detail::blocks_spec<1, detail::Refused, detail::Refused>> {
-    static_assert(Count > 0, "Blocks<Count, Attention, FeedForward>: Count must be positive");
+private:
+    using rules = detail::blocks_rules<Count, Attention, FeedForward>;
+    static_assert(rules::some, "Blocks<Count, Attention, FeedForward>: Count must be positive");
+    static_assert(
+        rules::attention,
+        "Blocks<Count, Attention, FeedForward>: first the attention, a layer with a cache such as MLA<…>, "
+        "then the feed-forward network");
+    static_assert(
+        rules::spec,
+        "Blocks<Count, Attention, FeedForward>: FeedForward must be a spec such as SwiGLU<Hidden>: a type "
+        "with a template bind<Dim>, which is the layer of that width");
+    static_assert(
+        rules::layer,
+        "Blocks<Count, Attention, FeedForward>: FeedForward::bind<Dim> must be a Layer: it has width, which "
+        "is Dim, Params, Saved and visit, as deepseek/core/layer.hpp says");
 };
 
 namespace detail {

@@ -2,6 +2,7 @@
 #ifndef DEEPSEEK_MODEL_WEIGHTS_HPP
 #define DEEPSEEK_MODEL_WEIGHTS_HPP
 
+#include <deepseek/backend/concept.hpp>
 #include <deepseek/core/buffer.hpp>
 #include <deepseek/core/dtype.hpp>
 #include <deepseek/core/each_tensor.hpp>
@@ -23,6 +24,11 @@ namespace deepseek::inline DEEPSEEK_ABI {
 /// Errors:    what the backend throws when it has not param_bytes<M, T> of memory
 template <class M, class T, class B>
 class Weights {
+    static_assert(Element<T>, "Weights<M, T, B>: T must be float, double or bf16");
+    static_assert(
+        detail::Stores<B>,
+        "Weights<M, T, B>: B must be a backend such as Cpu; deepseek/backend/concept.hpp lists what one has");
+
 public:
     using element = T;
 

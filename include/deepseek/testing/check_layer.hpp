@@ -32,7 +32,7 @@ struct LayerCheck {
 ///
 /// Errors:    Error if y or dx holds a NaN afterwards, if gradients were not added to, or if running the same backward
 ///            pass twice gives different bits
-template <class L, class B>
+template <Layer L, class B>
 GradientReport check_layer(B& be, LayerCheck const& check = {}) {
     auto const rows = check.pass.rows();
     auto const size = static_cast<std::size_t>(rows * L::width);

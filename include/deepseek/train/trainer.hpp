@@ -2,12 +2,14 @@
 #ifndef DEEPSEEK_TRAIN_TRAINER_HPP
 #define DEEPSEEK_TRAIN_TRAINER_HPP
 
+#include <deepseek/backend/concept.hpp>
 #include <deepseek/core/arena.hpp>
 #include <deepseek/core/batch.hpp>
 #include <deepseek/core/buffer.hpp>
 #include <deepseek/core/dtype.hpp>
 #include <deepseek/core/each_tensor.hpp>
 #include <deepseek/core/error.hpp>
+#include <deepseek/core/layer.hpp>
 #include <deepseek/core/pass.hpp>
 #include <deepseek/core/visit.hpp>
 #include <deepseek/model/weights.hpp>
@@ -50,6 +52,10 @@ struct StepReport {
 /// Resuming from the same weights, moments and counters continues bit for bit.
 template <class M, class T, class B>
 class Trainer {
+    static_assert(
+        Backend<B>,
+        "Trainer: what it runs on must be a Backend; deepseek/backend/concept.hpp lists what one has");
+
 public:
     static constexpr std::size_t depth = static_cast<std::size_t>(M::mtp_depth);
 
@@ -267,6 +273,40 @@ private:
     Progress progress_{};
     std::vector<std::vector<double>> load_;
     std::vector<Count> counts_;  // of one layer, on their way to load_
+};
+
+/// Refused: steps of training are too small for bf16 to hold. It parses as a Trainer does, so that the refusal is the
+/// only error.
+template <class M, class B>
+class Trainer<M, bf16, B> {
+    static_assert(
+        detail::never<M>,
+        "Trainer: weights must be float or double to be trained; bf16 is for generating (copy_weights "
+        "converts)");
+
+public:
+    static constexpr std::size_t depth = static_cast<std::size_t>(M::mtp_depth);
+    struct Progress {
+        index_t step = 0, updates = 0, tokens = 0;
+        int skips = 0;
+    };
+    Trainer(B&, Weights<M, bf16, B>& weights, TrainOptions const& options)
+        : weights_(&weights), options_(options) {}
+    TrainOptions const& options() const { return options_; }
+    void set_schedule(Schedule const&) {}
+    Progress& progress() { return progress_; }
+    Weights<M, bf16, B>& weights() { return *weights_; }
+    Weights<M, bf16, B>& first_moment() { return *weights_; }
+    Weights<M, bf16, B>& second_moment() { return *weights_; }
+    std::vector<std::vector<double>> expert_load() const { return {}; }
+    index_t activation_bytes() const { return 0; }
+    StepReport<depth> step(std::span<Batch const>) { return {}; }
+    Losses<depth> evaluate(std::span<Batch const>) { return {}; }
+
+private:
+    Weights<M, bf16, B>* weights_;
+    TrainOptions options_;
+    Progress progress_{};
 };
 
 }  // namespace deepseek::inline DEEPSEEK_ABI
