@@ -2,6 +2,7 @@
 // Writes a corpus of little stories, for trying the programs without downloading anything. Equal counts and seeds give
 // equal files.
 #include <deepseek/app/cli.hpp>
+#include <deepseek/core/error.hpp>
 #include <deepseek/core/random.hpp>
 #include <deepseek/io/file.hpp>
 
@@ -9,9 +10,11 @@
 
 #include <cstdint>
 #include <cstdio>
+#include <filesystem>
 #include <limits>
 #include <string>
 #include <string_view>
+#include <system_error>
 
 int main(int argc, char** argv) {
     deepseek::app::Program program("make_stories",
@@ -24,7 +27,12 @@ int main(int argc, char** argv) {
     program.add_option("--seed", seed.value, "another seed gives other stories")
         ->check(deepseek::app::in_range<std::uint64_t>(0, std::numeric_limits<std::uint64_t>::max()));
     program.add_option("--output", output, "file to write")->required()->default_str("");
+    bool force = false;
+    program.add_flag("--force", force, "replace a file that is there");
     return deepseek::app::run(program, argc, argv, [&] {
+        std::error_code ignored;
+        deepseek::expects<deepseek::FileError>(force || !std::filesystem::exists(output, ignored), output,
+                                               ": exists; --force replaces it");
         deepseek::AtomicFile file(output);
         for (std::uint64_t number = 0; number < count; ++number) {
             file.write(deepseek_examples::tell_story(seed, number));

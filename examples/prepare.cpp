@@ -6,7 +6,7 @@
 //   tokenizer_config.json       which token ends a text, as Hugging Face transformers read it
 //   meta.json                   type of the ids, vocabulary, and counts of everything kept and dropped
 //
-// Nothing appears in the directory unless everything went well.
+// They appear together, and only if everything went well; a data set that was there is replaced only with --force.
 //
 // A document is what stands between two separators, by default <|endoftext|> as in TinyStories; a line break directly
 // before and behind a separator belongs to it. A file without separators is one document. For validation some documents
@@ -15,7 +15,7 @@
 #include <deepseek/core/error.hpp>
 #include <deepseek/core/index.hpp>
 #include <deepseek/core/random.hpp>
-#include <deepseek/data/token_file.hpp>
+#include <deepseek/data/token_meta.hpp>
 #include <deepseek/io/file.hpp>
 #include <deepseek/text/load.hpp>
 #include <deepseek/text/tokenizer.hpp>
@@ -23,6 +23,7 @@
 #include <deepseek/text/train_bpe.hpp>
 #include <deepseek/text/utf8.hpp>
 
+#include "prepare/data_set.hpp"
 #include "prepare/documents.hpp"
 #include <nlohmann/json.hpp>
 
@@ -56,6 +57,7 @@ struct Settings {
     std::string output;
     double validation = 0.05;
     ds::Seed seed{1};
+    bool force = false;
     unsigned jobs = std::max(1U, std::thread::hardware_concurrency());
 };
 
@@ -63,7 +65,7 @@ struct Settings {
 class Text {
 public:
     explicit Text(std::string const& path) {
-        if (fs::is_regular_file(path)) {
+        if (std::error_code ignored; fs::is_regular_file(path, ignored)) {
             file_ = ds::MappedFile(path);
         } else {
             read_ = ds::read_file(path);
@@ -132,7 +134,7 @@ public:
 
     // Encodes documents in parallel and writes them in order. Memory stays bounded: as many documents are in work as
     // make up a few megabytes of text.
-    Counts write(std::vector<std::string_view> const& documents, ds::AtomicFile& file) {
+    Counts write(std::vector<std::string_view> const& documents, deepseek_examples::DataSet::File& file) {
         Counts counts;
         auto const width = ds::data::width_for(tokenizer_->vocabulary_size());
         for (std::size_t at = 0; at < documents.size();) {
@@ -203,37 +205,13 @@ private:
     }
 
     template <class Stored>
-    static void append(std::vector<ds::Token> const& tokens, ds::AtomicFile& file) {
+    static void append(std::vector<ds::Token> const& tokens, deepseek_examples::DataSet::File& file) {
         std::vector<Stored> const stored(tokens.begin(), tokens.end());
         file.write(std::as_bytes(std::span(stored)));
     }
 
     ds::text::Tokenizer const* tokenizer_;
     std::vector<Worker> workers_;
-};
-
-// A directory that is removed again if it was made here and nothing came into it.
-class OutputDirectory {
-public:
-    explicit OutputDirectory(fs::path path) : path_(std::move(path)) {
-        std::error_code error;
-        is_new_ = fs::create_directories(path_, error);
-        ds::expects<ds::FileError>(!error, path_.native(),
-                                   ": cannot create the directory: ", error.message());
-    }
-    OutputDirectory(OutputDirectory const&) = delete;
-    OutputDirectory& operator=(OutputDirectory const&) = delete;
-    ~OutputDirectory() {
-        if (is_new_) {
-            std::error_code not_empty;  // then it is kept, as it should be
-            fs::remove(path_, not_empty);
-        }
-    }
-    fs::path operator/(char const* name) const { return path_ / name; }
-
-private:
-    fs::path path_;
-    bool is_new_ = false;
 };
 
 nlohmann::ordered_json to_json(Counts const& counts) {
@@ -264,26 +242,29 @@ void prepare(Settings const& settings) {
     }
     ds::expects<ds::FormatError>(!documents.empty(), settings.inputs.front(), ": there is no text but blanks",
                                  settings.inputs.size() > 1 ? ", nor in the other files" : "");
+    deepseek_examples::DataSet set(settings.output,
+                                   settings.force);  // before the work, so that it is not in vain
     auto const split = deepseek_examples::split_documents(documents, settings.validation, settings.seed);
     // What is kept for validation must not shape the vocabulary.
     auto const tokenizer = make_tokenizer(settings.tokenizer, split.train);
 
-    OutputDirectory const directory(settings.output);
-    ds::AtomicFile train_file(directory / "train.bin");
-    ds::AtomicFile validation_file(directory / "validation.bin");
-    ds::AtomicFile tokenizer_file(directory / "tokenizer.json");
-    ds::AtomicFile config_file(directory / "tokenizer_config.json");
-    ds::AtomicFile meta_file(directory / "meta.json");
+    auto train_file = set.file("train.bin");
+    auto validation_file = set.file("validation.bin");
+    auto tokenizer_file = set.file("tokenizer.json");
+    auto config_file = set.file("tokenizer_config.json");
+    auto meta_file = set.file("meta.json");
     Encoding encoding(tokenizer, settings.jobs);
     auto const train = encoding.write(split.train, train_file);
     auto const validation = encoding.write(split.validation, validation_file);
-    tokenizer_file.write(ds::text::to_tokenizer_json(tokenizer.data()));
+    auto const tokenizer_text = ds::text::to_tokenizer_json(tokenizer.data());
+    tokenizer_file.write(tokenizer_text);
     config_file.write(ds::text::to_tokenizer_config(tokenizer));
     nlohmann::ordered_json const meta = {
         {"dtype", ds::data::name(ds::data::width_for(tokenizer.vocabulary_size()))},
         {"vocabulary_size", tokenizer.vocabulary_size()},
         {"end_of_text", tokenizer.end_of_text()},
         {"tokenizer", settings.tokenizer},
+        {"tokenizer_fingerprint", ds::data::fingerprint(tokenizer_text)},
         {"train", to_json(train)},
         {"validation", to_json(validation)},
         {"split",
@@ -297,15 +278,12 @@ void prepare(Settings const& settings) {
           {"empty_bytes", dropped.empty_bytes}}},
         {"separator", settings.separator},
         {"inputs", inputs}};
-    meta_file.write(meta.dump(2) + "\n");
-
-    // First everything that may run out of space, then the names.
-    for (auto* const file : {&train_file, &validation_file, &tokenizer_file, &config_file, &meta_file}) {
-        file->sync();
-    }
+    // Names of files need not be UTF-8, JSON must be.
+    meta_file.write(meta.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
     for (auto* const file : {&train_file, &validation_file, &tokenizer_file, &config_file, &meta_file}) {
         file->commit();
     }
+    set.commit();
 
     report("train.bin", train);
     report("validation.bin", validation);
@@ -351,6 +329,7 @@ int main(int argc, char** argv) {
         ->check(ds::app::not_empty())
         ->required()
         ->default_str("");
+    program.add_flag("--force", settings.force, "replace a data set that is there")->group("Output");
     program.add_option("--jobs", settings.jobs, "threads to encode with")
         ->group("Output")
         ->check(ds::app::in_range(1, 1024));

@@ -25,10 +25,10 @@ run cmake --build --preset programs --target make_stories prepare train generate
 
 step "Writing a corpus of little stories"
 mkdir -p "$out"
-run "$programs/make_stories" --output "$out/stories.txt"
+run "$programs/make_stories" --output "$out/stories.txt" --force
 
 step "Training a tokenizer and splitting the corpus into tokens"
-run "$programs/prepare" --input "$out/stories.txt" --tokenizer train:1536 --output "$out/data"
+run "$programs/prepare" --input "$out/stories.txt" --tokenizer train:1536 --output "$out/data" --force
 
 step "Training a model for two minutes"
 run "$programs/train" --model quickstart --data "$out/data" --out "$out/model" --max-minutes 2

@@ -2,10 +2,13 @@
 #include <deepseek/core/error.hpp>
 #include <deepseek/core/index.hpp>
 #include <deepseek/data/token_file.hpp>
+#include <deepseek/data/token_meta.hpp>
+#include <deepseek/io/file.hpp>
 
 #include "support/scratch_directory.hpp"
 #include <doctest/doctest.h>
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
@@ -122,6 +125,49 @@ TEST_CASE("token file: a meta.json that does not fit is an error") {
     CHECK(read_token_meta(meta).end_of_text == 99);
     CHECK(read_token_meta(meta).vocabulary == 100);
     CHECK(read_token_meta(meta).width == TokenWidth::four);
+}
+
+TEST_CASE("token file: a meta.json that was written with other files is an error") {
+    ScratchDirectory const scratch;
+    write<std::uint16_t>(scratch / "train.bin", {1, 2, 3});
+    write<std::uint16_t>(scratch / "validation.bin", {1});
+    write_text(scratch / "tokenizer.json", "{}");
+    auto const error = [&](int train, int validation, std::string const& tokenizer) {
+        write_text(scratch / "meta.json",
+                   R"({"dtype": "uint16", "vocabulary_size": 9, "train": {"tokens": )" +
+                       std::to_string(train) + R"(}, "validation": {"tokens": )" +
+                       std::to_string(validation) + R"(}, "tokenizer_fingerprint": ")" +
+                       deepseek::data::fingerprint(tokenizer) + "\"}");
+        return error_of<FormatError>([&] { TokenFile(scratch / "train.bin", 9); });
+    };
+    CHECK(error(3, 1, "{}") == "nothing thrown");
+    CHECK(mentions(error(4, 1, "{}"), "meta.json", "4 tokens in train.bin, which has 3",
+                   "do not belong together"));
+    CHECK(mentions(error(3, 2, "{}"), "2 tokens in validation.bin, which has 1"));
+    CHECK(mentions(error(3, 1, "[]"), "another tokenizer.json"));
+    CHECK(deepseek::data::fingerprint("foobar") == "85944171f73967e8");  // published test vector of FNV-1a
+}
+
+TEST_CASE("token file: a file that changes while it is read is an error with its sizes, not a signal") {
+    ScratchDirectory const scratch;
+    auto const path = scratch / "t.bin";
+    write<std::uint16_t>(path, std::vector<std::uint16_t>(100'000, 1));
+    TokenFile const file(path, 4);
+    CHECK(all(file).size() == 100'000);
+    std::filesystem::resize_file(path, 2000);
+    Tokens tokens(10);
+    CHECK(mentions(error_of<FileError>([&] { file.read(90'000, tokens); }), "t.bin",
+                   "has 2000 bytes, it had 200000 when it was opened"));
+    CHECK(mentions(error_of<FileError>([&] { file.read(0, tokens); }), "it had 200000"));
+    write<std::uint16_t>(path, std::vector<std::uint16_t>(100'000, 2));
+    std::filesystem::last_write_time(path,
+                                     std::filesystem::file_time_type::clock::now() + std::chrono::hours(1));
+    CHECK(mentions(error_of<FileError>([&] { file.read(0, tokens); }), "was written to since"));
+    // Another file of that name is another file.
+    TokenFile const old(path, 4);
+    deepseek::write_file_atomically(path, "abcd");
+    old.read(0, tokens);
+    CHECK(tokens == Tokens(10, 2));
 }
 
 TEST_CASE("token file: the narrowest width that holds a vocabulary") {

@@ -3,15 +3,21 @@
 #include <deepseek/core/index.hpp>
 #include <deepseek/core/random.hpp>
 #include <deepseek/data/token_file.hpp>
+#include <deepseek/data/token_meta.hpp>
+#include <deepseek/io/directory.hpp>
+#include <deepseek/io/directory_lock.hpp>
 #include <deepseek/io/file.hpp>
 #include <deepseek/text/load.hpp>
 
+#include "../../examples/prepare/data_set.hpp"
 #include "../../examples/prepare/documents.hpp"
 #include "program.hpp"
+#include "support/stopping_calls.hpp"
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstddef>
 #include <filesystem>
 #include <iterator>
@@ -59,6 +65,14 @@ std::vector<std::string> documents(fs::path const& directory, char const* file) 
     return found;
 }
 
+// A file system that cannot swap names.
+struct NoSwap : deepseek::io::detail::DirectoryCalls {
+    static int exchange(char const*, char const*) {
+        errno = EINVAL;
+        return -1;
+    }
+};
+
 bool holds_nothing(fs::path const& directory) { return !fs::exists(directory) || fs::is_empty(directory); }
 
 // Forty documents that differ, with the separator of TinyStories between them.
@@ -78,7 +92,7 @@ TEST_CASE("prepare: documents come out as they went in, split between two files"
     for (std::string const tokenizer : {"bytes", "train:300"}) {
         CAPTURE(tokenizer);
         auto const done =
-            run_program(prepare(scratch / "in.txt", tokenizer, scratch / "out", "--validation 0.2"));
+            run_program(prepare(scratch / "in.txt", tokenizer, scratch / "out", "--validation 0.2 --force"));
         REQUIRE_MESSAGE(done.status == 0, done.err);
         auto const train = documents(scratch / "out", "train.bin");
         auto const validation = documents(scratch / "out", "validation.bin");
@@ -203,7 +217,7 @@ TEST_CASE("prepare: bad input is named and nothing is written") {
     write_file_atomically(scratch / "t.json", to_tokenizer_json(data));
     CHECK(mentions(failure(prepare(in, word(scratch / "t.json"), out)), "t.json", "ends a document"));
     write_file_atomically(scratch / "file", "x");
-    CHECK(mentions(failure(prepare(in, "bytes", scratch / "file")), "file", "cannot create"));
+    CHECK(mentions(failure(prepare(in, "bytes", scratch / "file")), "file", "exists and is not a directory"));
 }
 
 TEST_CASE("prepare: bad input leaves what was there") {
@@ -222,6 +236,103 @@ TEST_CASE("prepare: bad input leaves what was there") {
         for (auto const& [name, contents] : before) {
             CHECK_MESSAGE(read_file(out / name) == contents, name);
         }
+    }
+}
+
+TEST_CASE("prepare: a data set is replaced only on request, and nothing else in the directory is") {
+    ScratchDirectory const scratch;
+    auto const out = scratch / "out";
+    write_file_atomically(scratch / "in.txt", corpus());
+    fs::create_directory(out);
+    write_file_atomically(out / "notes.txt", "mine");
+    REQUIRE(run_program(prepare(scratch / "in.txt", "bytes", out)).status == 0);
+    auto const before = read_file(out / "meta.json");
+    auto const refused = run_program(prepare(scratch / "in.txt", "train:300", out));
+    CHECK(refused.status == 1);
+    CHECK(mentions(refused.err, "out/train.bin': exists; --force replaces"));
+    CHECK(read_file(out / "meta.json") == before);
+    CHECK(run_program(prepare(scratch / "in.txt", "train:300", out, "--force")).status == 0);
+    CHECK(meta(out)["tokenizer"] == "train:300");
+    CHECK(read_file(out / "notes.txt") == "mine");
+    CHECK(std::distance(fs::directory_iterator(out), {}) == 6);
+    // A tokenizer.json is somebody's, too.
+    fs::create_directory(scratch / "model");
+    write_file_atomically(scratch / "model" / "tokenizer.json", "theirs");
+    CHECK(run_program(prepare(scratch / "in.txt", "bytes", scratch / "model")).status == 1);
+    CHECK(read_file(scratch / "model" / "tokenizer.json") == "theirs");
+}
+
+TEST_CASE("prepare: of two that write one data set the second is told so") {
+    ScratchDirectory const scratch;
+    write_file_atomically(scratch / "in.txt", corpus());
+    deepseek::io::DirectoryLock const lock(scratch / "out");
+    auto const done = run_program(prepare(scratch / "in.txt", "bytes", scratch / "out"));
+    CHECK(done.status == 1);
+    CHECK(mentions(done.err, "is being written by process"));
+    CHECK(holds_nothing(scratch / "out"));
+}
+
+TEST_CASE("prepare: names of files need not be UTF-8") {
+    ScratchDirectory const scratch;
+    auto const in = scratch / "n\xE9 \xFF.txt";
+    write_file_atomically(in, corpus());
+    auto const done = run_program(prepare(in, "bytes", scratch / "\xFFout"));
+    CHECK_MESSAGE(done.status == 0, done.err);
+    CHECK(mentions(meta(scratch / "\xFFout")["inputs"][0]["file"].get<std::string>(), "n\xEF\xBF\xBD "));
+}
+
+TEST_CASE_TEMPLATE("data set: a process that ends at any system call leaves the old set or the new one", Base,
+                   deepseek::io::detail::DirectoryCalls, NoSwap) {
+    using Calls = Stopping<Base>;
+    // Every file of a set is as long as its name tells.
+    auto const write = []<class C>(C, fs::path const& path, std::size_t tokens) {
+        deepseek_examples::BasicDataSet<C> set(path, true);
+        std::string const tokenizer = "tokenizer of " + std::to_string(tokens);
+        auto const counts = nlohmann::json{{"tokens", tokens}};
+        nlohmann::json const meta = {{"dtype", "uint16"},
+                                     {"vocabulary_size", 3},
+                                     {"tokenizer_fingerprint", deepseek::data::fingerprint(tokenizer)},
+                                     {"train", counts},
+                                     {"validation", counts}};
+        std::map<std::string, std::string> const contents = {
+            {"train.bin", std::string(2 * tokens, '\0')},
+            {"validation.bin", std::string(2 * tokens, '\0')},
+            {"tokenizer.json", tokenizer},
+            {"meta.json", meta.dump()}};
+        for (auto const& [name, text] : contents) {
+            auto file = set.file(name);
+            file.write(text);
+            file.commit();
+        }
+        set.commit();
+    };
+    for (bool const shared : {false, true}) {
+        CAPTURE(shared);
+        bool killed = true;
+        bool seen_old = false;
+        bool seen_new = false;
+        for (int n = 1; killed; ++n) {
+            CAPTURE(n);
+            ScratchDirectory const scratch;
+            auto const path = scratch / "data";
+            write(deepseek::io::detail::DirectoryCalls{}, path, 5);
+            if (shared) {
+                write_file_atomically(path / "notes.txt", "mine");
+            }
+            killed = killed_at<Calls>(n, [&] { write(Calls{}, path, 7); });
+            // As `train` opens it: any mixture would be an error.
+            TokenFile const train(path / "train.bin", 3);
+            TokenFile const validation(deepseek::data::validation_file(path), 3);
+            CHECK(train.size() == validation.size());
+            seen_old = seen_old || train.size() == 5;
+            seen_new = seen_new || (killed && train.size() == 7);
+            write(deepseek::io::detail::DirectoryCalls{}, path, 9);
+            CHECK(TokenFile(path / "train.bin", 3).size() == 9);
+            CHECK(std::distance(fs::directory_iterator(path), {}) == (shared ? 5 : 4));
+            CHECK(std::distance(fs::directory_iterator(scratch.path()), {}) == 1);
+        }
+        CHECK(seen_old);
+        CHECK(seen_new);
     }
 }
 
@@ -278,7 +389,7 @@ TEST_CASE("prepare: a full disk keeps what was there") {
     Outcome done;
     {
         FileSizeLimit const limit(50'000);
-        done = run_program(prepare(scratch / "in.txt", "bytes", out));
+        done = run_program(prepare(scratch / "in.txt", "bytes", out, "--force"));
     }
     CHECK(done.status == 1);
     CHECK(mentions(done.err, "train.bin", "File too large"));

@@ -123,6 +123,11 @@ TEST_CASE("make_stories: a corpus that is the same every time") {
         expected += tell_story(Seed{4}, number) + "\n<|endoftext|>\n";
     }
     CHECK(deepseek::read_file(file) == expected);
+    auto const again = run_program("make_stories --count 4 --output " + word(file));
+    CHECK(again.status == 1);
+    CHECK(mentions(again.err, "s.txt: exists; --force replaces it"));
+    CHECK(deepseek::read_file(file) == expected);
+    CHECK(run_program("make_stories --count 3 --seed 4 --force --output " + word(file)).status == 0);
     CHECK(run_program("make_stories --count 0 --output " + word(file)).status == 2);
     auto const missing = run_program("make_stories --output " + word(scratch / "no" / "s.txt"));
     CHECK(missing.status == 1);

@@ -37,7 +37,7 @@ inline std::filesystem::path existing_directory(std::filesystem::path const& pat
     }
     auto const normal = path.has_filename() ? path : path.parent_path();
     std::filesystem::path const old = normal.native() + ".old";
-    return !detail::exists(normal) && detail::exists(old / "config.json") ? old : path;
+    return !normal.empty() && !detail::exists(normal) && detail::exists(old / "config.json") ? old : path;
 }
 
 /// Writes a directory whose files appear under its name all or none. They are written to path() / name, or through

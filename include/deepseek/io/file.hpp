@@ -82,6 +82,19 @@ Descriptor<Calls> open_descriptor(std::filesystem::path const& path, int flags, 
     return Descriptor<Calls>(fd);
 }
 
+// A regular file to read, and its status. Pipes, devices and directories are refused, without waiting for anybody.
+inline Descriptor<> open_regular_file(std::filesystem::path const& path, struct stat& status) {
+    // O_NONBLOCK: opening a pipe must fail below, not wait for somebody to write to it.
+    auto fd = open_descriptor(path, O_RDONLY | O_NONBLOCK, "cannot open");
+    if (::fstat(fd.get(), &status) != 0) {
+        throw_file_error(path, "cannot read its status", errno);
+    }
+    expects<FileError>(
+        S_ISREG(status.st_mode), path.native(),
+        S_ISDIR(status.st_mode) ? ": is a directory, expected a file" : ": is not a regular file");
+    return fd;
+}
+
 // The directory a path lies in, as something that can be opened.
 inline std::filesystem::path directory_of(std::filesystem::path const& path) {
     auto const parent = path.parent_path();
@@ -100,15 +113,8 @@ class MappedFile {
 public:
     MappedFile() = default;
     explicit MappedFile(std::filesystem::path path) : path_(std::move(path)) {
-        // O_NONBLOCK: opening a pipe must fail below, not wait for somebody to write to it.
-        auto const fd = detail::open_descriptor(path_, O_RDONLY | O_NONBLOCK, "cannot open");
         struct stat status {};
-        if (::fstat(fd.get(), &status) != 0) {
-            detail::throw_file_error(path_, "cannot read its status", errno);
-        }
-        expects<FileError>(
-            S_ISREG(status.st_mode), path_.native(),
-            S_ISDIR(status.st_mode) ? ": is a directory, expected a file" : ": is not a regular file");
+        auto const fd = detail::open_regular_file(path_, status);
         size_ = static_cast<std::size_t>(status.st_size);
         if (size_ == 0) {
             return;  // mmap refuses a length of zero

@@ -8,6 +8,8 @@
 #include <deepseek/core/index.hpp>
 #include <deepseek/data/batches.hpp>
 #include <deepseek/data/token_file.hpp>
+#include <deepseek/data/token_meta.hpp>
+#include <deepseek/io/directory.hpp>
 #include <deepseek/text/load.hpp>
 
 #include <cstddef>
@@ -62,8 +64,8 @@ private:
 namespace detail {
 
 inline std::optional<data::TokenMeta> read_meta(TrainSettings const& settings, index_t vocabulary) {
-    std::filesystem::path const directory = settings.data;
-    expects<FileError>(std::filesystem::is_directory(directory), settings.data,
+    auto const directory = io::existing_directory(settings.data);
+    expects<FileError>(io::detail::is_directory(directory), settings.data,
                        ": no such directory; prepare makes one from text");
     auto const path = directory / "meta.json";
     if (!std::filesystem::exists(path)) {
@@ -79,7 +81,7 @@ inline std::optional<data::TokenMeta> read_meta(TrainSettings const& settings, i
 
 // It goes into the model's directory. That it cannot be used there is better known before the run than after.
 inline std::filesystem::path check_tokenizer(TrainSettings const& settings, index_t vocabulary) {
-    auto const path = std::filesystem::path(settings.data) / "tokenizer.json";
+    auto const path = io::existing_directory(settings.data) / "tokenizer.json";
     if (!std::filesystem::exists(path)) {
         return {};
     }
@@ -92,7 +94,7 @@ inline std::filesystem::path check_tokenizer(TrainSettings const& settings, inde
 }  // namespace detail
 
 inline TrainingData::TrainingData(TrainSettings const& settings, index_t vocabulary, index_t length)
-    : directory_(settings.data),
+    : directory_(io::existing_directory(settings.data)),
       accumulation_(settings.grad_accum),
       overfit_(settings.overfit),
       meta_(detail::read_meta(settings, vocabulary)),

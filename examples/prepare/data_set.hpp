@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT
+#ifndef DEEPSEEK_EXAMPLES_PREPARE_DATA_SET_HPP
+#define DEEPSEEK_EXAMPLES_PREPARE_DATA_SET_HPP
+
+#include <deepseek/core/error.hpp>
+#include <deepseek/io/directory.hpp>
+#include <deepseek/io/messages.hpp>
+
+#include <algorithm>
+#include <filesystem>
+#include <iterator>
+#include <string_view>
+
+namespace deepseek_examples {
+
+inline constexpr std::string_view kDataSetFiles[] = {"train.bin", "validation.bin", "tokenizer.json",
+                                                     "tokenizer_config.json", "meta.json"};
+
+inline bool is_data_set_file(std::string_view name) {
+    return std::find(std::begin(kDataSetFiles), std::end(kDataSetFiles), name) != std::end(kDataSetFiles);
+}
+
+/// A data set that appears as a whole, on commit(); until then the one that was there stays.
+template <class Calls = deepseek::io::detail::DirectoryCalls>
+class BasicDataSet {
+public:
+    using Directory = deepseek::io::BasicAtomicDirectory<Calls>;
+    using File = typename Directory::File;
+
+    /// Errors:    FileError if another process writes there, if files cannot be written there, or if a data set is there
+    ///            and must not be replaced
+    BasicDataSet(std::filesystem::path const& path, bool may_replace) : directory_(path, is_data_set_file) {
+        for (auto const name : kDataSetFiles) {
+            auto const file = directory_.target() / name;
+            deepseek::expects<deepseek::FileError>(may_replace || !deepseek::io::detail::exists(file),
+                                                   deepseek::io::detail::in_quotes(file.native()),
+                                                   ": exists; --force replaces the data set there");
+        }
+        directory_.prove();
+    }
+
+    /// A file to write and commit.
+    File file(std::string_view name) const { return directory_.file(name); }
+    /// Puts the set in its place.
+    void commit() { directory_.commit(); }
+
+private:
+    Directory directory_;
+};
+
+using DataSet = BasicDataSet<>;
+
+}  // namespace deepseek_examples
+
+#endif
