@@ -309,6 +309,6 @@ TEST_CASE("generate: missing and damaged models are named") {
     auto const other = complaint([&](auto const& m) { edit_config(m, "kv_lora_rank", 40); });
     CHECK(mentions(other, "config.json", "quickstart, shakespeare, tiny-stories, from-scratch-100m",
                    "closest is quickstart", "kv_lora_rank: the file says 40, the model type 48",
-                   "models.hpp"));
+                   "app::generate<YourModel>"));
     CHECK(other.find("hidden_size") == std::string::npos);
 }

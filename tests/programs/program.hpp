@@ -36,13 +36,15 @@ struct Outcome {
 class Process {
 public:
     /// `command` is a line for the shell whose first word is the name of one of our programs; it may redirect output.
-    explicit Process(std::string const& command, std::string const& input = {}) {
+    /// `before` is what the shell does first, with a semicolon behind it.
+    explicit Process(std::string const& command, std::string const& input = {},
+                     std::string const& before = {}) {
         for (auto const& [name, contents] : {std::pair("in", input), {"out", {}}, {"err", {}}}) {
             deepseek::write_file_atomically(files_ / name, contents);
         }
         auto const line = "exec <'" + (files_ / "in").native() + "' >'" + (files_ / "out").native() +
-                          "' 2>'" + (files_ / "err").native() + "' '" + program_dir().native() + "/'" +
-                          command;
+                          "' 2>'" + (files_ / "err").native() + "'; " + before + " exec '" +
+                          program_dir().native() + "/'" + command;
         char const* const arguments[] = {"sh", "-c", line.c_str(), nullptr};
         REQUIRE(::posix_spawn(&pid_, "/bin/sh", nullptr, nullptr, const_cast<char* const*>(arguments),
                               environ) == 0);
@@ -88,8 +90,9 @@ private:
     pid_t pid_ = 0;
 };
 
-inline Outcome run_program(std::string const& command, std::string const& input = {}) {
-    return Process(command, input).wait();
+inline Outcome run_program(std::string const& command, std::string const& input = {},
+                           std::string const& before = {}) {
+    return Process(command, input, before).wait();
 }
 
 /// A path or any other text as one word of a command.

@@ -11,8 +11,11 @@
 
 namespace deepseek::inline DEEPSEEK_ABI::app {
 
-/// Turns SIGINT (Ctrl-C) and SIGTERM into a request that the program looks for where it can stop cleanly. A second
-/// signal before the request was cleared ends the program at once with status 130.
+/// Turns SIGINT (Ctrl-C), SIGTERM and SIGHUP (the terminal is gone) into a request that the program looks for where it
+/// can stop cleanly. A second signal before the request was cleared ends the program at once with status 130. SIGHUP
+/// stays ignored where it was, under nohup.
+///
+/// SIGPIPE is ignored: a reader that goes away makes writing fail, which the writer can tell and survive.
 class Interrupt {
 public:
     Interrupt() {
@@ -22,6 +25,12 @@ public:
         action.sa_flags = 0;  // no SA_RESTART: a signal ends waiting for input
         ::sigaction(SIGINT, &action, nullptr);
         ::sigaction(SIGTERM, &action, nullptr);
+        struct sigaction before {};
+        if (::sigaction(SIGHUP, nullptr, &before) == 0 && before.sa_handler != SIG_IGN) {
+            ::sigaction(SIGHUP, &action, nullptr);
+        }
+        action.sa_handler = SIG_IGN;
+        ::sigaction(SIGPIPE, &action, nullptr);
     }
 
     /// Whether a signal came.

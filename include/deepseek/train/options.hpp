@@ -69,6 +69,8 @@ struct TrainOptions {
         expects(!schedule.open_ended() || bias_freeze == 0 || bias_freeze == 1,
                 "TrainOptions: bias_freeze is ", bias_freeze, " of a run without an end; set schedule.total");
         amount(adamw.epsilon, "epsilon");
+        // Weights that never had a gradient would be divided by it.
+        expects(adamw.epsilon > 0, "TrainOptions: epsilon is 0, expected more");
         expects(adamw.epsilon > 0,
                 "TrainOptions: epsilon is 0: weights without a gradient would become 0 / 0");
         amount(adamw.weight_decay, "weight_decay");

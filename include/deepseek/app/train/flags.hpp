@@ -30,7 +30,9 @@ public:
         saved("Batch", "--steps", s.steps,
               "optimizer steps of the whole run; 0: as many as fit into --max-minutes")
             ->check(count);
-        saved("Batch", "--batch-size", s.batch_size, "sequences per micro-batch")->check(positive);
+        saved("Batch", "--batch-size", s.batch_size,
+              "sequences per micro-batch; half of them with twice --grad-accum take half the memory")
+            ->check(positive);
         saved("Batch", "--seq-len", s.seq_len, "tokens per sequence; 0: the model's context")->check(count);
         saved("Batch", "--grad-accum", s.grad_accum, "micro-batches per optimizer step")->check(positive);
 
@@ -69,8 +71,12 @@ public:
         saved("Run", "--eval-every", s.eval_every, "steps between evaluations; 0: ten per run")->check(count);
         saved("Run", "--eval-batches", s.eval_batches, "batches of an evaluation; 0: all validation data")
             ->check(count);
-        saved("Run", "--save-every", s.save_every, "steps between checkpoints; 0: only at the end")
+        saved("Run", "--save-every", s.save_every, "steps between checkpoints; 0: see --save-minutes")
             ->check(count);
+        saved("Run", "--save-minutes", s.save_minutes, "minutes between checkpoints; 0: only at the end")
+            ->check(in_range(0.0, 1e6));
+        saved_switch("Run", "--best,!--no-best", s.keep_best,
+                     "keep the model with the best validation loss in <out>-best");
         saved_switch("Run", "--overfit", s.overfit, "train on the first batch again and again");
         program.add_flag("--dry-run", s.dry_run, "say what the run would take, and end")->group("Run");
 

@@ -3,10 +3,12 @@
 #define DEEPSEEK_APP_TRAIN_LOG_HPP
 
 #include <deepseek/app/quantities.hpp>
+#include <deepseek/app/terminal.hpp>
 #include <deepseek/core/error.hpp>
 #include <deepseek/core/index.hpp>
 
 #include <nlohmann/json.hpp>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cmath>
@@ -113,12 +115,16 @@ inline void TrainingLog::step(StepLine const& line) const {
     if (line.load > 0) {
         parts += formatted(" balance %.1e", line.balance);
     }
-    auto const load = line.load > 0 ? formatted(" | moe max/mean %.2f", line.load) : std::string();
-    show(formatted(
-        "step %s | loss %.4f (%s) | norm %.3f | lr %.2e | %.1f ms | %s tok/s | mfu %.1f%%%s | eta %s",
-        detail::place(line.step, line.total).c_str(), line.loss, parts.c_str(), line.norm, line.rate,
-        1e3 * line.seconds, short_number(line.tokens_per_second).c_str(), 100 * line.utilisation,
-        load.c_str(), short_duration(line.seconds_left).c_str()));
+    show(joined_to_fit({{"step " + detail::place(line.step, line.total), 0},
+                        {formatted("loss %.4f", line.loss), 0, " (" + parts + ")", 4},
+                        {formatted("norm %.3f", line.norm), 3},
+                        {formatted("lr %.2e", line.rate), 5},
+                        {formatted("%.1f ms", 1e3 * line.seconds), 7},
+                        {short_number(line.tokens_per_second) + " tok/s", 2},
+                        {formatted("mfu %.1f%%", 100 * line.utilisation), 6},
+                        {line.load > 0 ? formatted("moe max/mean %.2f", line.load) : "", 5},
+                        {"eta " + short_duration(line.seconds_left), 1}},
+                       terminal_width(STDOUT_FILENO)));
     append(detail::text_of(detail::Json{{"kind", "step"},
                                         {"step", line.step},
                                         {"total", line.total},

@@ -12,6 +12,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -29,14 +30,18 @@ public:
 
     void initialize(Seed seed) override { deepseek::initialize<M>(cpu_, weights_, seed); }
 
-    index_t load(std::filesystem::path const& directory) override {
+    Resumed load(std::filesystem::path const& directory) override {
         auto const state = io::load_checkpoint<M>(cpu_, directory, weights_, trainer_.first_moment(),
                                                   trainer_.second_moment());
         trainer_.progress() = {.step = state.step,
                                .updates = state.updates,
                                .tokens = state.tokens,
                                .skips = static_cast<int>(state.skips)};
-        return state.data_position;
+        auto const measured = [&](char const* name) {
+            auto const at = state.measurements.find(name);
+            return at == state.measurements.end() ? std::nullopt : std::optional(at->second);
+        };
+        return {state.data_position, measured("validation_loss"), measured("best_validation_loss")};
     }
 
     void save(std::filesystem::path const& directory, RunState const& run) override {
@@ -51,8 +56,15 @@ public:
         if (run.validation_loss) {
             state.measurements["validation_loss"] = *run.validation_loss;
         }
+        if (run.best_validation_loss) {
+            state.measurements["best_validation_loss"] = *run.best_validation_loss;
+        }
         io::save_checkpoint<M>(cpu_, directory, weights_, trainer_.first_moment(), trainer_.second_moment(),
-                               state, {.tokenizer = run.tokenizer, .eos_token = run.end_of_text});
+                               state, save_options(run, run.lock));
+    }
+
+    void save_model(std::filesystem::path const& directory, RunState const& run) override {
+        io::save_model<M>(cpu_, directory, weights_, save_options(run));
     }
 
     Step step(std::span<Batch const> micro_batches) override {
@@ -72,10 +84,19 @@ public:
 
     index_t steps_done() const override { return trainer_.progress().step; }
     index_t tokens_seen() const override { return trainer_.progress().tokens; }
+    index_t skips() const override { return trainer_.progress().skips; }
     Schedule const& schedule() const override { return trainer_.options().schedule; }
     void set_schedule(Schedule const& schedule) override { trainer_.set_schedule(schedule); }
 
 private:
+    // Texts began behind the token that ends the one before, so that is what a text to continue begins with.
+    static io::SaveOptions save_options(RunState const& run, io::DirectoryLock const* lock = nullptr) {
+        return {.tokenizer = run.tokenizer,
+                .bos_token = run.end_of_text,
+                .eos_token = run.end_of_text,
+                .lock = lock};
+    }
+
     Cpu cpu_;
     Weights<M, float, Cpu> weights_;
     Trainer<M, float, Cpu> trainer_;

@@ -16,12 +16,15 @@
 #include <deepseek/io/training_state.hpp>
 
 #include <algorithm>
+#include <cstddef>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <span>
 #include <stdexcept>
 #include <string>
 #include <system_error>
+#include <utility>
 
 // The program `train` without the types of its models, so that each of these can have a translation unit of its own;
 // app/train.hpp is the program for one type.
@@ -31,13 +34,12 @@ namespace deepseek::inline DEEPSEEK_ABI::app {
 /// A model that a program can train.
 struct Trainable {
     KnownModel known;
-    ModelFacts facts;
     std::unique_ptr<Training> (*make)(TrainOptions const& options, int threads);
 };
 
 template <class M>
 Trainable trainable(KnownModel known) {
-    return {std::move(known), facts_of<M>(), &make_training<M>};
+    return {std::move(known), &make_training<M>};
 }
 
 namespace detail {
@@ -79,16 +81,18 @@ inline std::optional<std::filesystem::path> checkpoint_to_resume(TrainFlags cons
 }
 
 // A run or a model that is already there is never overwritten by another.
-inline void protect_output(TrainSettings const& settings,
-                           std::optional<std::filesystem::path> const& resumed) {
-    if (settings.out.empty()) {
-        throw UsageError("--out is required: the directory for the model");
-    }
+inline void protect_output(TrainSettings const& settings, std::optional<std::filesystem::path> const& resumed,
+                           std::filesystem::path const& best) {
     std::error_code ignored;
-    bool const same =
-        resumed && std::filesystem::equivalent(*resumed, io::existing_directory(settings.out), ignored);
-    expects<FileError>(same || !holds_model(settings.out), settings.out,
+    if (resumed && std::filesystem::equivalent(*resumed, io::existing_directory(settings.out), ignored)) {
+        return;
+    }
+    expects<FileError>(!holds_model(settings.out), settings.out,
                        ": already holds a model; continue its run with --resume, or choose another --out");
+    expects<FileError>(
+        !settings.keep_best || !holds_model(best), best.native(),
+        ": already holds a model, and the best of this run would replace it; choose another --out, "
+        "or --no-best");
 }
 
 inline TrainOptions train_options(TrainSettings const& settings) {
@@ -135,11 +139,16 @@ inline void train(TrainFlags& flags, TrainSettings& settings, std::string const&
                   std::span<Trainable const> models) {
     auto const resumed = checkpoint_to_resume(flags, settings);
     auto const& model = complete(flags, settings, resumed, models);
-    TrainRequest request{settings, train_options(settings), flags.saved_flags(), resumed, program};
+    TrainRequest request{settings, train_options(settings), flags.saved_flags(), resumed, program, nullptr};
     if (settings.dry_run) {
-        return describe_run(request, model.facts);
+        return describe_run(request, *model.make(request.options, settings.threads));
     }
-    protect_output(settings, resumed);
+    if (settings.out.empty()) {
+        throw UsageError("--out is required: the directory for the model");
+    }
+    io::DirectoryLock const lock(settings.out);
+    request.lock = &lock;
+    protect_output(settings, resumed, best_directory(lock));
     // Resuming may happen elsewhere.
     request.settings.data = request.flags["data"] =
         std::filesystem::absolute(settings.data).lexically_normal().native();

@@ -2,6 +2,7 @@
 #ifndef DEEPSEEK_APP_TRAIN_RUN_HPP
 #define DEEPSEEK_APP_TRAIN_RUN_HPP
 
+#include <deepseek/app/instruction_set.hpp>
 #include <deepseek/app/interrupt.hpp>
 #include <deepseek/app/known_model.hpp>
 #include <deepseek/app/model_facts.hpp>
@@ -11,22 +12,29 @@
 #include <deepseek/app/train/log.hpp>
 #include <deepseek/app/train/settings.hpp>
 #include <deepseek/app/train/training.hpp>
+#include <deepseek/core/batch.hpp>
 #include <deepseek/core/error.hpp>
 #include <deepseek/core/index.hpp>
+#include <deepseek/core/random.hpp>
+#include <deepseek/io/directory_lock.hpp>
+#include <deepseek/io/file.hpp>
+#include <deepseek/io/json.hpp>
+#include <deepseek/io/save.hpp>
 #include <deepseek/train/options.hpp>
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
+#include <cmath>
 #include <cstddef>
+#include <cstdint>
+#include <exception>
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <new>
 #include <optional>
+#include <span>
 #include <string>
-#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -39,6 +47,7 @@ struct TrainRequest {
     SavedFlags flags;                                  ///< what is saved with the run
     std::optional<std::filesystem::path> resume_from;  ///< checkpoint to go on from
     std::string program;                               ///< as it was called, for the command that resumes
+    io::DirectoryLock const* lock = nullptr;           ///< of --out, for the whole run
 };
 
 /// The steps since the last progress line.
@@ -64,7 +73,8 @@ public:
     /// Errors:    FileError, FormatError: of the data and the checkpoint; FileError if --out cannot be written
     Run(TrainRequest const& request, std::unique_ptr<Training> training);
 
-    /// Errors:    Error if the loss stays without value; FileError if the end cannot be saved
+    /// Errors:    Error if something ends the run early, such as a loss that stays without value or data that cannot
+    ///            be read: it says what of the run was saved; FileError if the end cannot be saved
     void run();
 
 private:
@@ -90,7 +100,14 @@ private:
     void print(Step const& step);
     bool evaluation_due();
     void evaluate();
+    void keep_best();
+    std::string unsound();
+    RunState state() const;
+    bool save_due() const;
     void save();
+    void try_to_save();
+    std::string rescue();
+    std::string resume_command() const;
     void stop(char const* why);
 
     TrainRequest const& request_;
@@ -101,10 +118,13 @@ private:
     TrainingData data_;
     StepMeans means_;
     std::optional<double> validation_loss_;
+    std::optional<double> best_validation_loss_;
     double peak_ = 0;  // FLOP/s of matrix products
     Clock::time_point begin_{};
     index_t first_step_ = 0;  // of this call
     index_t tenth_ = 0;       // of the run, at which it was last evaluated
+    Clock::time_point saved_at_{};
+    index_t saved_step_ = -1;  // of the checkpoint in --out; -1: there is none
 };
 
 namespace detail {
@@ -120,6 +140,25 @@ inline std::string describe_model(std::string const& name, ModelFacts const& fac
 
 // Weights and two moments.
 inline index_t checkpoint_bytes(ModelFacts const& facts) { return 3 * facts.parameter_bytes; }
+
+// Where the model of the lowest validation loss is kept: beside the run; in it where its directory cannot be replaced, so
+// that the place beside it is no place of ours.
+inline std::filesystem::path best_directory(io::DirectoryLock const& lock) {
+    return lock.inside() ? lock.target() / "best" : std::filesystem::path(lock.target().native() + "-best");
+}
+
+// To go on with another tokenizer's ids, whose meaning the model does not know, would be the mistake of a wrong --data.
+inline void expect_same_tokenizer(std::filesystem::path const& run, std::filesystem::path const& data) {
+    if (data.empty() || !io::detail::exists(run)) {
+        return;
+    }
+    auto const parsed = [](std::filesystem::path const& path) {
+        return io::parse_json(read_file(path), path.native());
+    };
+    expects<FormatError>(parsed(run) == parsed(data), data.native(),
+                         ": is another tokenizer than the run's, ", run.native(),
+                         ": its tokens mean something else to this model");
+}
 
 }  // namespace detail
 
@@ -185,7 +224,12 @@ inline Run::Run(TrainRequest const& request, std::unique_ptr<Training> training)
             facts_.mtp_depth, " tokens that model ", settings_.model, " predicts ahead");
     check_output();
     if (request_.resume_from) {
-        data_.seek(training_->load(*request_.resume_from));
+        detail::expect_same_tokenizer(*request_.resume_from / "tokenizer.json", data_.tokenizer());
+        auto const resumed = training_->load(*request_.resume_from);
+        data_.seek(resumed.data_position);
+        validation_loss_ = resumed.validation_loss;
+        best_validation_loss_ = resumed.best_validation_loss;
+        saved_step_ = step();
         log_.fact("resume", message(request_.resume_from->native(), " at step ", step()));
     } else {
         training_->initialize(Seed{settings_.seed});
@@ -204,19 +248,25 @@ inline void Run::run() {
     peak_ = training_->gemm_peak();
     log_.fact("machine",
               message(training_->threads(), " threads, matrix products at ", short_number(peak_, "FLOP/s")));
-    begin_ = Clock::now();
+    begin_ = saved_at_ = Clock::now();
     first_step_ = step();
     tenth_ = 10 * step() / total();
-    while (step() < total()) {
-        if (Interrupt::requested()) {
-            return stop("interrupted");
+    try {
+        while (step() < total()) {
+            if (Interrupt::requested()) {
+                return stop("interrupted");
+            }
+            if (!fits_time() && settings_.max_minutes > 0 && seconds_left() <= 0) {
+                return stop("the time is over");
+            }
+            train_one_step();
         }
-        if (!fits_time() && settings_.max_minutes > 0 && seconds_left() <= 0) {
-            return stop("the time is over");
-        }
-        train_one_step();
+        evaluate();
+    } catch (std::bad_alloc const&) {
+        throw Error(message("not enough memory at step ", step() + 1, "; ", rescue()));
+    } catch (std::exception const& error) {
+        throw Error(message(error.what(), "; ", rescue()));
     }
-    evaluate();
     save();
     log_.fact("done", message(step(), " steps, ", detail::shown(training_->tokens_seen()),
                               " tokens; this call took ", short_duration(seconds_since(begin_))));
@@ -224,20 +274,9 @@ inline void Run::run() {
 
 // What can be known of the end before hours of work.
 inline void Run::check_output() const {
-    namespace fs = std::filesystem;
-    std::error_code code;
-    auto const parent =
-        (fs::absolute(settings_.out, code) / "").lexically_normal().parent_path().parent_path();
-    fs::create_directories(parent, code);
-    expects<FileError>(!code, parent.native(), ": cannot create the directory: ", code.message());
-    expects<FileError>(::access(parent.c_str(), W_OK) == 0, parent.native(),
-                       ": cannot write there: ", std::generic_category().message(errno));
-    auto const space = fs::space(parent, code);
-    if (!code) {
-        auto const needed = detail::checkpoint_bytes(facts_);
-        expects<FileError>(space.available > static_cast<std::uintmax_t>(needed), parent.native(),
-                           ": no space left for the model: a checkpoint takes ", detail::shown_bytes(needed),
-                           ", there are ", short_bytes(static_cast<double>(space.available)));
+    io::prove_savable(settings_.out, detail::checkpoint_bytes(facts_), request_.lock);
+    if (settings_.keep_best) {
+        io::prove_savable(detail::best_directory(*request_.lock), facts_.parameter_bytes);
     }
 }
 
@@ -281,12 +320,8 @@ inline void Run::train_one_step() {
     if (evaluation_due()) {
         evaluate();
     }
-    if (settings_.save_every > 0 && step() % settings_.save_every == 0) {
-        try {
-            save();
-        } catch (FileError const& error) {  // the disk may have room again at the next
-            log_.warn(message("not saved: ", error.what()));
-        }
+    if (save_due()) {
+        try_to_save();
     }
 }
 
@@ -342,36 +377,136 @@ inline void Run::evaluate() {
     if (line.tokens > 0 && !Interrupt::requested()) {
         line.loss /= static_cast<double>(line.tokens);
         line.seconds = seconds_since(before);
-        validation_loss_ = line.loss;
         log_.evaluation(line);
+        if (std::isfinite(line.loss)) {
+            validation_loss_ = line.loss;
+            keep_best();
+        }
     }
 }
 
+// The model of the lowest validation loss has a directory of its own.
+inline void Run::keep_best() {
+    if (!settings_.keep_best || *validation_loss_ >= best_validation_loss_.value_or(HUGE_VAL)) {
+        return;
+    }
+    try {
+        training_->save_model(detail::best_directory(*request_.lock), state());
+        best_validation_loss_ = validation_loss_;
+    } catch (FileError const& error) {
+        log_.warn(message("the best model so far is not saved: ", error.what()));
+    }
+}
+
+// Why the run as it stands must not replace the checkpoint before; empty: it may.
+inline std::string Run::unsound() {
+    if (training_->skips() > 0) {
+        return message("the last ", training_->skips(), " of its ", step(),
+                       " steps changed nothing, because loss or gradients were not finite");
+    }
+    // Steps that ruined the weights are found by the next loss, which would come after saving.
+    double loss = 0;
+    data_.for_validation_batches(1, [&](Batch const& batch) {
+        loss = batch.length > facts_.mtp_depth ? training_->evaluate(batch) : 0;
+        return false;
+    });
+    return std::isfinite(loss) ? "" : message("its loss after step ", step(), " is ", loss);
+}
+
+inline RunState Run::state() const {
+    return {.data_position = data_.position(),
+            .seed = settings_.seed,
+            .flags = request_.flags,
+            .validation_loss = validation_loss_,
+            .best_validation_loss = best_validation_loss_,
+            .tokenizer = data_.tokenizer(),
+            .end_of_text = data_.end_of_text(),
+            .lock = request_.lock};
+}
+
+inline bool Run::save_due() const {
+    return (settings_.save_every > 0 && step() % settings_.save_every == 0) ||
+           (settings_.save_minutes > 0 && seconds_since(saved_at_) >= 60 * settings_.save_minutes);
+}
+
 inline void Run::save() {
-    training_->save(settings_.out, {.data_position = data_.position(),
-                                    .seed = settings_.seed,
-                                    .flags = request_.flags,
-                                    .validation_loss = validation_loss_,
-                                    .tokenizer = data_.tokenizer(),
-                                    .end_of_text = data_.end_of_text()});
+    saved_at_ = Clock::now();
+    auto const why = unsound();
+    expects(why.empty(), "the run is not saved: ", why, "; ",
+            saved_step_ < 0 ? "nothing was saved before"
+                            : message(settings_.out, " holds it as it was after step ", saved_step_));
+    training_->save(settings_.out, state());
+    saved_step_ = step();
     log_.saved(step(), total(), settings_.out);
 }
 
-inline void Run::stop(char const* why) {
-    save();
+// During a run: the disk may have room again, and the loss its value, at the next.
+inline void Run::try_to_save() {
+    try {
+        save();
+    } catch (Error const& error) {
+        log_.warn(message("not saved: ", error.what()));
+    }
+}
+
+// After something that ends the run: saves what there is, and says it.
+inline std::string Run::rescue() {
+    if (step() > std::max(saved_step_, first_step_)) {
+        try {
+            save();
+        } catch (std::exception const& error) {
+            return error.what();
+        }
+    }
+    return saved_step_ < 0 ? "there was nothing to save yet"
+                           : message("the run is saved as it was after step ", saved_step_,
+                                     "; once that is mended, continue with\n  ", resume_command());
+}
+
+inline std::string Run::resume_command() const {
     auto command = request_.program + " --out " + shell_word(settings_.out) + " --resume";
     if (fits_time()) {
         command += formatted(" --max-minutes %.2f", std::max(0.01, seconds_left() / 60));
     }
-    log_.stopped(why, step(), command);
+    return command;
 }
 
-/// Says what a run would take.
-inline void describe_run(TrainRequest const& request, ModelFacts const& facts) {
+inline void Run::stop(char const* why) {
+    save();
+    log_.stopped(why, step(), resume_command());
+}
+
+namespace detail {
+
+// Seconds per token of training, from a few steps over one sequence of noise.
+inline double probe(Training& training, ModelFacts const& facts, index_t length) {
+    training.initialize(Seed{1});
+    std::vector<Token> tokens;
+    for (index_t i = 0; i <= length; ++i) {
+        tokens.push_back(static_cast<Token>(RandomKey{Seed{1}}.bits(static_cast<std::uint64_t>(i)) %
+                                            static_cast<std::uint64_t>(facts.vocabulary)));
+    }
+    auto const count = static_cast<std::size_t>(length);
+    Batch const batch{std::span(tokens).first(count), std::span(tokens).subspan(1, count), 1, length};
+    training.step({&batch, 1});  // takes memory
+    constexpr int steps = 3;
+    auto const before = std::chrono::steady_clock::now();
+    for (int i = 0; i < steps; ++i) {
+        training.step({&batch, 1});
+    }
+    std::chrono::duration<double> const seconds = std::chrono::steady_clock::now() - before;
+    return seconds.count() / static_cast<double>(steps * length);
+}
+
+}  // namespace detail
+
+/// Says what a run would take; `training` is the model in memory, to try how fast it is.
+inline void describe_run(TrainRequest const& request, Training& training) {
+    auto const facts = training.facts();
     auto const& settings = request.settings;
     auto const length = settings.seq_len > 0 ? settings.seq_len : facts.context;
-    auto const tokens = settings.batch_size * length;  // in memory at once
-    auto const per_step = static_cast<double>(settings.grad_accum * tokens);
+    auto const tokens = checked_mul(settings.batch_size, length);  // in memory at once
+    auto const per_step = static_cast<double>(settings.grad_accum) * static_cast<double>(tokens);
     auto const flops = facts.train_flops_per_token(length);
     auto const activations =
         tokens * (settings.recompute ? facts.stream_bytes_per_token : facts.activation_bytes_per_token);
@@ -384,6 +519,14 @@ inline void describe_run(TrainRequest const& request, ModelFacts const& facts) {
              message(short_number(flops, "FLOP"), " per token, ", short_number(flops * per_step, "FLOP"),
                      " per step of ", short_number(per_step), " tokens"));
     log.fact("disk", message(detail::shown_bytes(detail::checkpoint_bytes(facts)), " per checkpoint"));
+    auto const tried = std::max(facts.mtp_depth + 1, std::min<index_t>(length, 256));
+    auto const per_token = detail::probe(training, facts, tried);
+    auto const tokens_in_all = static_cast<double>(settings.steps) * per_step;
+    log.fact("time",
+             message(settings.steps == 0 ? "as long as --max-minutes says"
+                                         : short_duration(tokens_in_all * per_token) + " on this machine",
+                     ", ", short_number(1 / per_token), " tok/s in a probe of ", tried, " tokens with ",
+                     training.threads(), " threads"));
 }
 
 }  // namespace deepseek::inline DEEPSEEK_ABI::app

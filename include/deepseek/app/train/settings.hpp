@@ -41,7 +41,9 @@ struct TrainSettings {
     bool recompute = false;
     index_t eval_every = 0;  ///< 0: ten times per run
     index_t eval_batches = 10;
-    index_t save_every = 0;  ///< 0: at the end only
+    index_t save_every = 0;   ///< 0: not by steps
+    double save_minutes = 5;  ///< 0: not by time
+    bool keep_best = true;
     index_t log_every = 10;
 
     // What this call is about.

@@ -6,6 +6,7 @@
 #include <deepseek/core/batch.hpp>
 #include <deepseek/core/index.hpp>
 #include <deepseek/core/random.hpp>
+#include <deepseek/io/directory_lock.hpp>
 #include <deepseek/train/options.hpp>
 #include <deepseek/train/schedule.hpp>
 
@@ -37,8 +38,17 @@ struct RunState {
     std::uint64_t seed = 0;
     std::map<std::string, std::string> flags{};
     std::optional<double> validation_loss{};
+    std::optional<double> best_validation_loss{};
     std::filesystem::path tokenizer{};
     std::optional<index_t> end_of_text{};
+    io::DirectoryLock const* lock = nullptr;
+};
+
+/// What a checkpoint said beside weights, moments and counters.
+struct Resumed {
+    index_t data_position = 0;
+    std::optional<double> validation_loss{};
+    std::optional<double> best_validation_loss{};
 };
 
 /// A model of any type with its trainer, in memory: what the program sees of Trainer.
@@ -52,9 +62,11 @@ public:
     virtual double gemm_peak() = 0;
 
     virtual void initialize(Seed seed) = 0;
-    /// Weights, moments and counters of a checkpoint; where its data stood.
-    virtual index_t load(std::filesystem::path const& directory) = 0;
+    /// Weights, moments and counters of a checkpoint.
+    virtual Resumed load(std::filesystem::path const& directory) = 0;
     virtual void save(std::filesystem::path const& directory, RunState const& state) = 0;
+    /// The model alone, to generate with.
+    virtual void save_model(std::filesystem::path const& directory, RunState const& state) = 0;
 
     virtual Step step(std::span<Batch const> micro_batches) = 0;
     /// The mean loss of the main model.
@@ -63,6 +75,8 @@ public:
 
     virtual index_t steps_done() const = 0;
     virtual index_t tokens_seen() const = 0;
+    /// How many of the last steps, one after the other, changed nothing because loss or gradients were not finite.
+    virtual index_t skips() const = 0;
     virtual Schedule const& schedule() const = 0;
     virtual void set_schedule(Schedule const& schedule) = 0;
 };
