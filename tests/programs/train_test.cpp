@@ -267,18 +267,29 @@ TEST_CASE("train: missing and damaged data are named, and nothing is written") {
                    "No such file"));
     CHECK(
         mentions(complaint([](auto const& data) { fs::remove(data / "validation.bin"); }), "validation.bin"));
-    CHECK(mentions(complaint([](auto const& data) { fs::resize_file(data / "train.bin", 0); }), "train.bin",
-                   "empty"));
-    CHECK(mentions(complaint([](auto const& data) { fs::resize_file(data / "train.bin", 7); }), "train.bin",
-                   "7 bytes"));
-    CHECK(mentions(complaint([](auto const& data) { fs::resize_file(data / "train.bin", 8); }), "train.bin",
-                   "4 tokens", "17"));
+    CHECK(mentions(complaint([](auto const& data) { fs::resize_file(data / "train.bin", 8); }), "meta.json",
+                   "tokens in train.bin, which has 4", "do not belong together"));
+    CHECK(mentions(complaint([](auto const& data) { cut_in_half(data / "tokenizer.json"); }), "meta.json",
+                   "another tokenizer.json", "do not belong together"));
+    // As other programs leave them, without a meta.json.
+    auto const bare_complaint = [&](auto const& damage) {
+        return complaint([&](auto const& data) {
+            fs::remove(data / "meta.json");
+            damage(data);
+        });
+    };
+    CHECK(mentions(bare_complaint([](auto const& data) { fs::resize_file(data / "train.bin", 0); }),
+                   "train.bin", "empty"));
+    CHECK(mentions(bare_complaint([](auto const& data) { fs::resize_file(data / "train.bin", 7); }),
+                   "train.bin", "7 bytes"));
+    CHECK(mentions(bare_complaint([](auto const& data) { fs::resize_file(data / "train.bin", 8); }),
+                   "train.bin", "4 tokens", "17"));
     CHECK(mentions(
         complaint([](auto const& data) { deepseek::write_file_atomically(data / "meta.json", "{"); }),
         "meta.json"));
-    CHECK(mentions(complaint([](auto const& data) { cut_in_half(data / "tokenizer.json"); }),
+    CHECK(mentions(bare_complaint([](auto const& data) { cut_in_half(data / "tokenizer.json"); }),
                    "tokenizer.json", "JSON"));
-    CHECK(mentions(complaint([](auto const& data) {
+    CHECK(mentions(bare_complaint([](auto const& data) {
                        auto tokenizer = deepseek::text::load_tokenizer(data).data();
                        tokenizer.added.push_back({"<far>", 70'000});
                        deepseek::write_file_atomically(data / "tokenizer.json", to_tokenizer_json(tokenizer));
