@@ -41,11 +41,11 @@ may_include(detail          core config.hpp)
 may_include(model.hpp       model train infer layers ops core config.hpp fwd.hpp version.hpp)
 
 # Third-party headers, and who may include them.
-set(third_party Eigen/ nlohmann/ pcre2 cuda cub/ thrust/ omp.h CLI/ doctest/ benchmark/)
+set(third_party Eigen/ nlohmann/ pcre2 cuda cub/ thrust/ omp.h CLI/ editline/ doctest/ benchmark/)
 set(third_party_io nlohmann/)
 set(third_party_text nlohmann/ pcre2)
 set(third_party_data nlohmann/)
-set(third_party_app nlohmann/ CLI/)
+set(third_party_app nlohmann/ CLI/ editline/)
 
 function(find_part header result)
     set(best "")

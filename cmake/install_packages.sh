@@ -8,7 +8,7 @@ set -euo pipefail
 wanted=()
 for group in "$@"; do
     case $group in
-        programs) wanted+=(g++ cmake ninja-build nlohmann-json3-dev libpcre2-dev libcli11-dev) ;;
+        programs) wanted+=(g++ cmake ninja-build nlohmann-json3-dev libpcre2-dev libcli11-dev libedit-dev) ;;
         tests) wanted+=(doctest-dev clang-format) ;;
         benchmarks) wanted+=(libbenchmark-dev libeigen3-dev libopenblas-dev libdnnl-dev) ;;
         *)

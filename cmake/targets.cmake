@@ -3,7 +3,7 @@
 #   deepseek::deepseek  models, layers, training, generation: a C++20 compiler and nothing else
 #   deepseek::cpu       adds the Cpu backend: threads
 #   deepseek::files     adds tokenizers, token files, checkpoints: nlohmann_json, PCRE2
-#   deepseek::app       adds the programs `train` and `generate` for a model of one's own: CLI11
+#   deepseek::app       adds the programs `train` and `generate` for a model of one's own: CLI11, libedit
 # They carry include paths, the C++20 requirement and libraries; no flags and no definitions.
 
 file(GLOB_RECURSE deepseek_headers CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/include/deepseek/*.hpp")
@@ -60,6 +60,7 @@ if(DEEPSEEK_APP)
         message(FATAL_ERROR "DEEPSEEK_APP=ON needs DEEPSEEK_CPU and DEEPSEEK_FILES.")
     endif()
     deepseek_find(CLI11 libcli11-dev DEEPSEEK_APP 2.1)
+    deepseek_find(Libedit libedit-dev DEEPSEEK_APP)
     deepseek_add_part(deepseek_app app ${deepseek_app_headers})
-    target_link_libraries(deepseek_app INTERFACE deepseek_cpu deepseek_files CLI11::CLI11)
+    target_link_libraries(deepseek_app INTERFACE deepseek_cpu deepseek_files CLI11::CLI11 Libedit::Libedit)
 endif()

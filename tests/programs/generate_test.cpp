@@ -6,10 +6,15 @@
 
 #include "program.hpp"
 #include <nlohmann/json.hpp>
+#include <poll.h>
+#include <pty.h>
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
+#include <cstring>
 #include <string>
+#include <string_view>
 
 using namespace deepseek_tests;
 namespace fs = std::filesystem;
@@ -150,13 +155,113 @@ TEST_CASE("generate: --interactive continues every line, all in one text") {
     CHECK(talk.out == first + "\n" + second + "\n");
     CHECK(mentions(talk.err, "> ", "reply 20 tokens"));
 
-    auto const full =
-        run_program(generate("-i -n 10 -c 24 --temp 0 --ignore-eos"), "Once upon a\n little time\n");
-    CHECK(full.status == 0);
-    CHECK(mentions(full.err, "a new text begins"));
     auto const bad = run_program(generate("-i -n 3 -c 24"), "\xFF\n" + std::string(100, 'x') + "\nOnce\n");
     CHECK(bad.status == 0);
     CHECK(mentions(bad.err, "UTF-8", "do not fit", "reply 3 tokens"));
+}
+
+TEST_CASE("generate: a conversation longer than the context goes on with its end") {
+    auto const text = [](std::string const& prompt, int count) {
+        return json_of("-c 24 --temp 0 --ignore-eos -n " + std::to_string(count) + " -p " +
+                       word(prompt))["text"]
+            .get<std::string>();
+    };
+    auto const full =
+        run_program(generate("-i -n 10 -c 24 --temp 0 --ignore-eos"), "Once upon a\n little time\n");
+    CHECK(full.status == 0);
+    CHECK(mentions(full.err, "reply 20 tokens"));
+    auto const first = text("Once upon a", 10);
+    // The second line takes 12 of 24 places, the token before texts one; one more is written before the context is full
+    // again and half of it is forgotten.
+    auto known = ("Once upon a" + first).substr(21 - 11) + " little time";
+    auto second = text(known, 1);
+    known = (known + second).substr(known.size() + 1 - 11);
+    second += text(known, 9);
+    CHECK(full.out == first + "\n" + second + "\n");
+}
+
+TEST_CASE("generate: commands in a conversation") {
+    auto const talk =
+        run_program(generate("-i -n 6 --temp 0 --ignore-eos"), "Once\n/reset\nOnce\n/help\n/nothing\n");
+    CHECK(talk.status == 0);
+    auto const reply = json_of("-p Once -n 6 --temp 0 --ignore-eos")["text"].get<std::string>();
+    CHECK(talk.out == reply + "\n" + reply + "\n");
+    CHECK(mentions(talk.err, "a new text begins", "/reset begins", "there is no command /nothing"));
+}
+
+TEST_CASE("generate: at a terminal lines can be edited and come back, and Ctrl-C ends the program") {
+    auto const binary = (program_dir() / "generate").native();
+    auto const directory = model().native();
+    int terminal = -1;
+    auto const pid = ::forkpty(&terminal, nullptr, nullptr, nullptr);
+    REQUIRE(pid >= 0);
+    if (pid == 0) {
+        ::setenv("TERM", "xterm", 1);
+        ::execl(binary.c_str(), "generate", "--threads", "1", "-m", directory.c_str(), "-i", "-n", "6",
+                "--temp", "0", "--ignore-eos", nullptr);
+        ::_exit(127);
+    }
+    std::string screen;
+    std::size_t seen = 0;
+    auto const wait_for = [&](std::string const& text) {
+        char part[256];
+        while (screen.find(text, seen) == std::string::npos) {
+            pollfd ready{terminal, POLLIN, 0};
+            if (::poll(&ready, 1, 20'000) != 1) {
+                return false;
+            }
+            auto const count = ::read(terminal, part, sizeof part);
+            if (count <= 0) {
+                return false;
+            }
+            screen.append(part, static_cast<std::size_t>(count));
+        }
+        seen = screen.find(text, seen) + text.size();
+        return true;
+    };
+    auto const type = [&](std::string_view keys) {
+        REQUIRE(::write(terminal, keys.data(), keys.size()) == static_cast<ssize_t>(keys.size()));
+    };
+    auto const reply = json_of("-p Once -n 6 --temp 0 --ignore-eos")["text"].get<std::string>();
+    CHECK_MESSAGE(wait_for("> "), screen);
+    type(
+        "Oncx\x7F"
+        "e\n");
+    CHECK_MESSAGE(wait_for(reply), screen);
+    CHECK_MESSAGE(wait_for("> "), screen);
+    type("/reset\n");
+    CHECK_MESSAGE(wait_for("a new text begins"), screen);
+    CHECK_MESSAGE(wait_for("> "), screen);
+    type("\x1B[A\x1B[A\n");  // two lines up: Once
+    CHECK_MESSAGE(wait_for(reply), screen);
+    CHECK_MESSAGE(wait_for("> "), screen);
+    type("\x03");
+    wait_for("tok/s");
+    wait_for("nothing more");  // until the other end is closed
+    int status = 0;
+    REQUIRE(::waitpid(pid, &status, 0) == pid);
+    CHECK_MESSAGE((WIFEXITED(status) && WEXITSTATUS(status) == 130), screen);
+    ::close(terminal);
+}
+
+TEST_CASE("generate: a model that lost its meaning is refused, in words") {
+    ScratchDirectory const directory;
+    auto const broken = copy_of_model(directory);
+    auto bytes = deepseek::read_file(broken / "model.safetensors");
+    // Large finite weights pass every look at the file: their products have no value.
+    for (std::size_t at = bytes.size() - 400'000 / 4 * 4; at + 4 <= bytes.size(); at += 4) {
+        std::memcpy(bytes.data() + at, "\x00\x00\x60\x7F", 4);
+    }
+    deepseek::write_file_atomically(broken / "model.safetensors", bytes);
+    auto const told = run_program("generate -m " + word(broken) + " -p Once -n 3");
+    CHECK(told.status == 1);
+    CHECK(mentions(told.err, broken.native(), "ruined"));
+    deepseek::write_file_atomically(directory / "text", "Once upon a time");
+    auto const scored =
+        run_program("generate -m " + word(broken) + " --perplexity " + word(directory / "text"));
+    CHECK(scored.status == 1);
+    CHECK(scored.out.empty());
+    CHECK(mentions(scored.err, "ruined"));
 }
 
 TEST_CASE("generate: Ctrl-C ends the reply with its statistics") {
@@ -189,6 +294,9 @@ TEST_CASE("generate: --perplexity is the mean surprise of the file's bytes") {
         CHECK(windows["loss"].get<double>() < 8);
     }
     CHECK(json_of("-c 55 --perplexity " + word(file))["loss"].get<double>() == doctest::Approx(loss));
+    // The token between texts is one token, not the characters of its name.
+    deepseek::write_file_atomically(directory / "two", "Once<|endoftext|>Once");
+    CHECK(json_of("--perplexity " + word(directory / "two"))["tokens"] == 9);
     // Without the token before the text its first byte is not predicted.
     auto const bare = json_of("--no-bos --perplexity " + word(file));
     CHECK(bare["tokens"] == size - 1);

@@ -3,6 +3,7 @@
 #define DEEPSEEK_APP_GENERATE_GENERATION_HPP
 
 #include <deepseek/app/generate/language_model.hpp>
+#include <deepseek/app/generate/line_reader.hpp>
 #include <deepseek/app/generate/stop_strings.hpp>
 #include <deepseek/app/interrupt.hpp>
 #include <deepseek/app/quantities.hpp>
@@ -21,10 +22,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
-#include <iostream>
 #include <limits>
 #include <memory>
 #include <numbers>
+#include <numeric>
 #include <optional>
 #include <span>
 #include <string>
@@ -82,6 +83,9 @@ private:
     std::span<float const> read_history();
     End reply(Sampler& sampler, std::string* collected);
     void take_turn(Sampler& sampler, std::string const& text, bool show);
+    void obey(std::string const& command);
+    void start_anew();
+    void slide(std::size_t room);
     void statistics() const;
 
     GenerateSettings const& settings_;
@@ -121,11 +125,6 @@ inline void print(std::string const& text) {
 
 inline void print_json(Json const& json) {
     print(json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
-}
-
-inline bool read_line(std::string& line) {
-    std::fputs("> ", stderr);
-    return static_cast<bool>(std::getline(std::cin, line)) && !Interrupt::requested();
 }
 
 // -log of the token's probability.
@@ -185,6 +184,10 @@ inline std::span<float const> Generation::read_history() {
     timing.seconds += detail::seconds_since(before);
     timing.tokens += static_cast<index_t>(unread.size());
     logits_.assign(logits.begin(), logits.end());
+    // A sum of them has no value if one of them has none.
+    auto const sum = std::accumulate(logits_.begin(), logits_.end(), 0.0);
+    expects(std::isfinite(sum), settings_.model, ": the model gives no finite logits after ", history_.size(),
+            " tokens: its weights are ruined");
     for (auto const token : forbidden_) {
         logits_[static_cast<std::size_t>(token)] = -std::numeric_limits<float>::infinity();
     }
@@ -209,8 +212,11 @@ inline Generation::End Generation::reply(Sampler& sampler, std::string* collecte
             break;
         }
         if (history_.size() > max_tokens()) {
-            end = End::context;
-            break;
+            if (!settings_.interactive) {
+                end = End::context;
+                break;
+            }
+            slide(max_tokens() / 2);
         }
         auto const token = sampler(read_history(), std::span<Token const>(history_));
         history_.push_back(token);
@@ -274,8 +280,13 @@ inline void Generation::talk() {
     if (!settings_.prompt.empty()) {
         take_turn(sampler, settings_.prompt, settings_.show_prompt);
     }
-    for (std::string line; detail::read_line(line);) {
-        take_turn(sampler, line, false);
+    LineReader reader;
+    for (std::string line; reader.read("> ", line);) {
+        if (line.starts_with('/')) {
+            obey(line);
+        } else {
+            take_turn(sampler, line, false);
+        }
     }
     detail::note("");
     statistics();
@@ -288,14 +299,12 @@ inline void Generation::take_turn(Sampler& sampler, std::string const& text, boo
     } catch (FormatError const& error) {
         return detail::note(message("[", error.what(), "]"));
     }
-    if (history_.size() + tokens.size() > max_tokens()) {
-        detail::note("[the context is full: a new text begins]");
-        history_ = beginning();
-        model_->truncate(0);
-    }
-    if (history_.size() + tokens.size() > max_tokens()) {
+    if (beginning().size() + tokens.size() > max_tokens()) {
         return detail::note(message("[", tokens.size(), " tokens do not fit into the context of ",
                                     model_->max_tokens(), "]"));
+    }
+    if (history_.size() + tokens.size() > max_tokens()) {
+        slide(std::max(max_tokens() / 2, tokens.size()));
     }
     history_.insert(history_.end(), tokens.begin(), tokens.end());
     if (history_.empty()) {
@@ -314,13 +323,44 @@ inline void Generation::take_turn(Sampler& sampler, std::string const& text, boo
     detail::print("\n");
 }
 
+inline void Generation::obey(std::string const& command) {
+    if (command == "/reset") {
+        start_anew();
+        detail::note("[a new text begins]");
+    } else {
+        if (command != "/help") {
+            detail::note(message("[there is no command ", command.substr(0, 40), "]"));
+        }
+        detail::note(
+            "[/reset begins a new text, /help says this; Ctrl-C stops a reply, Ctrl-D ends the program;"
+            " a line that begins with a space is text, whatever follows]");
+    }
+}
+
+inline void Generation::start_anew() {
+    history_ = beginning();
+    model_->truncate(0);
+}
+
+// Forgets the oldest part of the text, so that there is room for so many tokens more. What remains is read again: its
+// positions are others now.
+inline void Generation::slide(std::size_t room) {
+    auto const begin = beginning();
+    auto const most = max_tokens() - std::min(max_tokens(), room);
+    auto const kept = std::min(history_.size(), most - std::min(most, begin.size()));
+    std::vector<Token> const tail(history_.end() - static_cast<std::ptrdiff_t>(kept), history_.end());
+    start_anew();
+    history_.insert(history_.end(), tail.begin(), tail.end());
+}
+
 // Every token but the first is predicted once, from at least half a context where there is so much before it.
 inline void Generation::score() {
     auto const before = detail::Clock::now();
     auto tokens = beginning();
     bool const begun = !tokens.empty();
     try {
-        text::Tokenizer::Encoder(tokenizer_).encode(read_file(settings_.perplexity), tokens);
+        text::Tokenizer::Encoder(tokenizer_)
+            .encode(read_file(settings_.perplexity), tokens, text::SpecialText::recognized);
     } catch (FormatError const& error) {
         throw FormatError(message(settings_.perplexity, ": ", error.what()));
     }
@@ -341,6 +381,8 @@ inline void Generation::score() {
         });
         done = end + 1;
     }
+    expects(std::isfinite(nats), settings_.perplexity, ": its loss is ", nats,
+            ": the model's weights are ruined");
     std::size_t bytes = 0;
     for (std::size_t i = 1; i < done; ++i) {
         bytes += tokenizer_.bytes(tokens[i]).size();

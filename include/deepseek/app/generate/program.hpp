@@ -5,6 +5,7 @@
 #include <deepseek/app/cli.hpp>
 #include <deepseek/app/generate/generation.hpp>
 #include <deepseek/app/generate/language_model.hpp>
+#include <deepseek/app/instruction_set.hpp>
 #include <deepseek/app/interrupt.hpp>
 #include <deepseek/app/known_model.hpp>
 #include <deepseek/core/error.hpp>
@@ -16,6 +17,7 @@
 #include <deepseek/text/utf8.hpp>
 
 #include <cstdint>
+#include <cstdio>
 #include <filesystem>
 #include <limits>
 #include <memory>
@@ -135,7 +137,9 @@ inline void add_flags(Program& program, GenerateSettings& s, std::string& prompt
             .add_flag("-i,--interactive", s.interactive,
                       "talk: every line of stdin is appended and continued; Ctrl-C stops a reply")
             ->group("Mode");
-    program.add_option("--perplexity", s.perplexity, "score this file instead of generating")
+    program
+        .add_option("--perplexity", s.perplexity,
+                    "score this file instead of generating; special tokens are read as such")
         ->excludes(interactive)
         ->group("Mode");
 }
@@ -170,6 +174,9 @@ inline int generate(Program const& program, GenerateSettings settings, std::stri
     // A model without a token of its own for it saw the one between documents before every text.
     auto const begin = config.bos_token_id ? std::optional(static_cast<Token>(*config.bos_token_id)) : end;
 
+    if (auto const why = slow_build(); !why.empty()) {
+        std::fprintf(stderr, "warn    %s\n", why.c_str());
+    }
     Generation generation(settings, model.load(directory, settings.threads, settings.context), tokenizer,
                           begin, end);
     if (!settings.perplexity.empty()) {
