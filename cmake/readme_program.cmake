@@ -20,7 +20,9 @@ target_link_libraries(test_readme_program PRIVATE deepseek::cpu deepseek::files 
 file(MAKE_DIRECTORY "${CMAKE_CURRENT_BINARY_DIR}/readme_program")
 add_test(NAME readme.program COMMAND test_readme_program
     WORKING_DIRECTORY "${CMAKE_CURRENT_BINARY_DIR}/readme_program")
-set_tests_properties(readme.program PROPERTIES LABELS example TIMEOUT 300)
+# Prints the sentence from its first letter to the newline, and nothing else.
+set_tests_properties(readme.program PROPERTIES LABELS example TIMEOUT 300
+    PASS_REGULAR_EXPRESSION "^The quick brown fox jumps over the lazy dog\\.\n$")
 
 # The layer in README.md is a part of examples/06_custom_layer.cpp, word for word.
 file(READ "${PROJECT_SOURCE_DIR}/README.md" readme)

@@ -4,7 +4,9 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cstddef>
+#include <span>
 #include <vector>
 
 namespace ds = deepseek;
@@ -110,4 +112,37 @@ TEST_CASE_FIXTURE(Fixture,
     text = {1, 2};
     CHECK(ds::generate(session, sampler, text, {.max_new = 0}, ignore) == ds::Ending::length);
     CHECK(text.size() == 2);
+}
+
+TEST_CASE_FIXTURE(Fixture, "generate: any function of logits and history is a sampler") {
+    auto const greedy = [](std::span<float const> logits, std::span<ds::Token const>) {
+        return static_cast<ds::Token>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+    };
+    std::vector<ds::Token> seen_lengths;
+    struct Counting {  // one with state, passed by reference
+        std::vector<ds::Token>* lengths;
+        ds::Sampler sampler{{.temperature = 0}};
+        ds::Token operator()(std::span<float const> logits, std::span<ds::Token const> history) {
+            lengths->push_back(static_cast<ds::Token>(history.size()));
+            return sampler(logits, history);
+        }
+    };
+    auto const ignore = [](ds::Token) {};
+    std::vector<ds::Token> by_function{1, 2, 3};
+    auto by_object = by_function;
+    auto session = this->session();
+    CHECK(ds::generate(session, greedy, by_function, {.max_new = 9}, ignore) == ds::Ending::length);
+    auto other = this->session();
+    Counting counting{&seen_lengths};
+    CHECK(ds::generate(other, counting, by_object, {.max_new = 9}, ignore) == ds::Ending::length);
+    CHECK(by_function.size() == 12);
+    CHECK(by_function == by_object);
+    CHECK(seen_lengths == std::vector<ds::Token>{3, 4, 5, 6, 7, 8, 9, 10, 11});
+
+    auto const wrong = [](auto, auto) { return 50; };
+    std::vector<ds::Token> text{1};
+    auto third = this->session();
+    CHECK_THROWS_WITH_AS(ds::generate(third, wrong, text, {}, ignore),
+                         "generate: the sampler returned token 50, outside the vocabulary of 50", ds::Error);
+    CHECK(text.size() == 1);
 }

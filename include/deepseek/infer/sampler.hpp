@@ -11,6 +11,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <span>
 #include <vector>
@@ -230,6 +231,12 @@ private:
     RandomKey random_;
     std::vector<Candidate> candidates_;
     std::vector<bool> penalized_;  // by token
+};
+
+/// What chooses the next token from logits [vocabulary] of T and the text so far: a Sampler, or any function of them.
+template <class S, class T>
+concept TokenSampler = requires(S& sampler, std::span<T const> logits, std::span<Token const> history) {
+    { std::invoke(sampler, logits, history) } -> std::convertible_to<Token>;
 };
 
 }  // namespace deepseek::inline DEEPSEEK_ABI
