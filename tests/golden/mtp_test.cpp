@@ -99,3 +99,10 @@ TEST_CASE("MTP: losses and gradients of all parameters equal the restatement wit
 TEST_CASE("MTP: losses and gradients of all parameters equal the restatement with three modules") {
     check_gradients<T1Deep<3>>(false);
 }
+
+TEST_CASE("MTP: losses are sums over the labels that count, divided by those of the main model") {
+    Fixture const fixture("mtp");
+    GoldenModel<T1Deep<3>, double> model;
+    auto const losses = model.losses(fixture.ints("input.tokens"), fixture.ints("masked.labels"), 2);
+    check_losses<T1Deep<3>>(fixture, "masked.", losses, 1e-12);
+}

@@ -8,6 +8,7 @@ import torch
 import torch_reference as reference
 from configurations import CONFIGURATIONS
 from model_fixtures import BATCH, LENGTH, choose_tokens, double_model, gradient_tensors, relative
+from transformers.loss.loss_utils import fixed_cross_entropy
 
 STEPS = 20
 
@@ -66,9 +67,30 @@ def balanced(config: dict) -> dict:
     }
 
 
+def ignored(config: dict, fixture: dict[str, np.ndarray]) -> dict:
+    """The loss of transformers with every third label -100, on the tokens of `balanced`; two gradients.
+
+    The model's own loss rounds logits to float32; the mean behind it does not.
+    """
+    tokens = torch.from_numpy(fixture["balanced.tokens"])
+    labels = torch.from_numpy(fixture["balanced.labels"]).clone()
+    labels.flatten()[::3] = reference.IGNORED
+    model = double_model(config)
+    output = model(tokens, labels=tokens, shift_labels=labels)
+    loss = fixed_cross_entropy(output.logits.flatten(0, 1), labels.flatten())
+    assert (output.loss - loss).abs() < 1e-6 * loss
+    loss.backward()
+    gradients = dict(model.named_parameters())
+    names = ("model.norm.weight", "model.layers.0.input_layernorm.weight")
+    return {
+        "ignored.loss": loss.detach().numpy().reshape(1),
+        **gradient_tensors({name: gradients[name].grad for name in names}, "ignored.grad."),
+    }
+
+
 def bias_update(config: dict) -> dict:
-    """Two micro-batches, then one update of each layer's bias from the counts of both, by 0.001 as a float32."""
-    speed = float(np.float32(0.001))
+    """Two micro-batches, then one update of each layer's bias from the counts of both, by 0.001."""
+    speed = 0.001
     weights = hf.weights_of(double_model(config))
     batches = [choose_tokens(config, weights, f"bias.{i}", BATCH, LENGTH)[0] for i in range(2)]
     routes = [reference.forward(config, weights, tokens).routes for tokens in batches]
@@ -87,4 +109,5 @@ def bias_update(config: dict) -> dict:
 def build() -> dict[str, np.ndarray]:
     config = CONFIGURATIONS["t1"]
     with float64.wide():
-        return adamw(config) | balanced(config) | bias_update(config)
+        balance = balanced(config)
+        return adamw(config) | balance | ignored(config, balance) | bias_update(config)

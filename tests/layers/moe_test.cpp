@@ -43,6 +43,20 @@ TEST_CASE_TEMPLATE("MoE: the balance loss has the gradient that backward adds", 
     CHECK(report.error < 1e-7);
 }
 
+TEST_CASE_TEMPLATE("MoE: rows with an ignored target have no share in the balance loss and its gradient", L,
+                   Shared, Grouped, Softmax) {
+    ds::Cpu cpu{{.threads = 2}};
+    ds::Token const targets[] = {1, -1, 2, 3, -100, -100, 4, -1, 5, -1, -1, -1, -1, -1};
+    double const weights[] = {0.8, 0.2};
+    auto const report = ds::testing::check_layer<L>(cpu, {.pass = {.sequences = 2,
+                                                                   .length = 7,
+                                                                   .balance_alpha = 0.7,
+                                                                   .targets = targets,
+                                                                   .sequence_weights = weights}});
+    CAPTURE(report.tensor);
+    CHECK(report.error < 1e-7);
+}
+
 TEST_CASE("MoE: experts without tokens keep their gradient, and the load counts every choice") {
     using L = ds::MoE<16, 2, 4>::bind<8>;
     ds::Cpu cpu{{.threads = 2}};
@@ -57,13 +71,20 @@ TEST_CASE("MoE: experts without tokens keep their gradient, and the load counts 
     ds::Arena<ds::Cpu> arena(cpu);
     auto saved = ds::take_set<L::Saved, double>(arena, 5);
     ds::Rows<double, 8> const in{x.data(), 5}, out{y.data(), 5}, dout{dy.data(), 5}, din{dx.data(), 5};
-    ds::Pass const pass{.length = 5};
+    ds::Pass pass{.length = 5};
+    ds::Token const targets[] = {1, -1, 0, -100, 2};
+    unsigned counted = 5;
     L::forward(cpu, pass, params, in, out, saved);
+    SUBCASE("of all rows") {}
+    SUBCASE("of the rows whose target counts") {
+        pass.targets = targets;
+        counted = 3;
+    }
     L::backward(cpu, pass, params, in, saved, dout, din, gradients);
     for (int e = 0; e < 16; ++e) {
         bool const used = e == 3 || e == 11;
         CAPTURE(e);
-        CHECK(ds::count_in(gradients.bias.data[e]) == (used ? 5 : 0));
+        CHECK(ds::count_in(gradients.bias.data[e]) == (used ? counted : 0));
         CHECK((gradients.down.row(e * 8)[0] != 0) == used);
         CHECK((gradients.gate.row(e * 4)[0] != 0) == used);
     }

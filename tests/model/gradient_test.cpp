@@ -5,7 +5,9 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <array>
+#include <cstddef>
 #include <vector>
 
 namespace ds = deepseek;
@@ -94,6 +96,29 @@ TEST_CASE("Model: every gradient agrees with finite differences under dropout") 
         fixture.weights.params(), fixture.gradients.params(), [&] { return fixture.loss(); });
     CAPTURE(report.tensor);
     CHECK(report.error < 1e-7);
+}
+
+TEST_CASE_TEMPLATE("Model: every gradient agrees with finite differences where targets are ignored", M,
+                   Untied, Tied, Plain) {
+    Fixture<M> fixture;
+    for (std::size_t const i : {0, 3, 4, 12, 13}) {
+        fixture.targets[i] = i % 2 == 0 ? -100 : -1;
+    }
+    fixture.backward();
+    auto const report = ds::testing::compare_gradients<M>(
+        fixture.weights.params(), fixture.gradients.params(), [&] { return fixture.loss(); });
+    CAPTURE(report.tensor);
+    CHECK(report.error < 1e-7);
+}
+
+TEST_CASE("Model: a batch in which no target counts has losses and gradients of 0") {
+    Fixture<Untied> fixture;
+    fixture.targets.assign(fixture.targets.size(), -1);
+    fixture.batch.targets = fixture.targets;
+    CHECK(fixture.backward() == std::array<double, 4>{});
+    auto const* const bytes = fixture.gradients.data();
+    CHECK(
+        std::all_of(bytes, bytes + fixture.gradients.bytes(), [](std::byte b) { return b == std::byte{}; }));
 }
 
 TEST_CASE("Model: recomputing blocks changes no bit of losses and gradients") {

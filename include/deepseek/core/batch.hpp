@@ -14,8 +14,12 @@ namespace deepseek::inline DEEPSEEK_ABI {
 /// What one training or evaluation step reads: `sequences` windows of text of `length` tokens each, and for every
 /// position the token that follows. Non-owning.
 ///
+/// A target of -1 or -100 does not count: its position has no loss, and takes no part in the load of experts and in the
+/// balance loss. So padding is any token with an ignored target, behind the text. Losses are means over the targets that
+/// count; where several batches make one step or evaluation, each weighs as many of them as it has.
+///
 /// Shapes:    tokens, targets [sequences, length], row-major, so that targets[s, t] == tokens[s, t + 1] in a window;
-///            tokens in [0, vocabulary), targets likewise, or -1 or -100: see is_ignored
+///            tokens in [0, vocabulary), targets likewise or ignored
 struct Batch {
     std::span<Token const> tokens;
     std::span<Token const> targets;
@@ -25,6 +29,12 @@ struct Batch {
 
 /// Whether a target is left out of losses: -1, or -100 as PyTorch writes it.
 constexpr DEEPSEEK_HD bool is_ignored(Token target) { return target == -1 || target == -100; }
+
+/// How many targets of a batch count.
+inline index_t counted_targets(Batch const& batch) {
+    return std::count_if(batch.targets.begin(), batch.targets.end(),
+                         [](Token id) { return !is_ignored(id); });
+}
 
 namespace detail {
 [[noreturn, gnu::noinline]] inline void refuse_token(Batch const& batch, std::span<Token const> ids,
@@ -36,7 +46,7 @@ namespace detail {
 }
 }  // namespace detail
 
-/// Checks what a caller hands in, once per batch: one pass over its ids.
+/// Checks what a caller hands in: one pass over its ids.
 ///
 /// Errors:    ShapeError if there are not sequences * length tokens and targets; Error naming the first token that is
 ///            outside [0, vocabulary), or target that is neither that nor ignored

@@ -14,9 +14,15 @@ struct Pass {
     index_t length = 0;
     index_t position = 0;  ///< 0 in training; the cache's length in generation
 
-    double loss_scale = 1;           ///< of gradients: 1 / micro-batches per optimizer step
+    double loss_scale = 1;           ///< of losses and gradients: this batch's share of the step's targets
     double balance_alpha = 0;        ///< weight of the sequence-wise balance loss; V3: 1e-4
     double* balance_loss = nullptr;  ///< in the backend's memory: every mixture of experts adds its own
+
+    /// In the backend's memory, of every row: rows with a negative target take no part in the load of experts and in the
+    /// balance loss. Null: all rows do.
+    Token const* targets = nullptr;
+    /// In the backend's memory, of every sequence: its share in the balance loss. Null: 1 / sequences.
+    double const* sequence_weights = nullptr;
 
     bool recompute = false;  ///< blocks keep only their input and run forward again in the backward pass
 

@@ -91,9 +91,8 @@ struct moe_layer {
         if (pass.balance_alpha > 0 && pass.balance_loss != nullptr) {
             auto load = be.scratch().template rows<T, Experts>(pass.sequences);  // [sequences, Experts]
             auto loss = be.scratch().template rows<T, 1>(pass.sequences);        // [sequences]
-            ops::balance_loss<TopK>(be, load, loss, saved.scores);
-            ops::add_sum(be, pass.balance_loss, loss,
-                         pass.balance_alpha * pass.loss_scale / static_cast<double>(pass.sequences));
+            ops::balance_loss<TopK>(be, load, loss, saved.scores, pass.targets, pass.sequence_weights);
+            ops::add_sum(be, pass.balance_loss, loss, pass.balance_alpha * pass.loss_scale);
         }
 
         auto const plan = sort_pairs(be, saved);
@@ -123,7 +122,7 @@ struct moe_layer {
 
         auto const plan = sort_pairs(be, saved);
         if constexpr (Route.bias) {
-            ops::count_load(be, g.bias, plan.offsets);
+            ops::count_load(be, g.bias, saved.chosen, pass.targets);
         }
         if constexpr (has_shared) {
             auto shared = shared_saved(saved);
@@ -164,12 +163,11 @@ private:
         Rows<T, Experts> load{};  // [sequences, Experts] with a balance loss
         if (pass.balance_alpha > 0) {
             load = be.scratch().template rows<T, Experts>(pass.sequences);
-            ops::balance_loss<TopK>(be, load, be.scratch().template rows<T, 1>(pass.sequences), saved.scores);
+            ops::balance_loss<TopK>(be, load, be.scratch().template rows<T, 1>(pass.sequences), saved.scores,
+                                    pass.targets, pass.sequence_weights);
         }
-        auto const balance_scale =
-            static_cast<T>(pass.balance_alpha * pass.loss_scale / static_cast<double>(pass.rows()));
-        ops::route_backward(be, dlogits, dgates, saved.scores, saved.chosen, Route, load, balance_scale,
-                            pass.length);
+        ops::route_backward(be, dlogits, dgates, saved.scores, saved.chosen, Route, load,
+                            static_cast<T>(pass.balance_alpha * pass.loss_scale), pass.length, pass.targets);
         ops::matmul_tn(be, g.router, dlogits, x);
         ops::matmul_nn(be, dx, dlogits, p.router, ops::Write::add);
     }

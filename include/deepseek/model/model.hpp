@@ -18,6 +18,7 @@
 #include <deepseek/ops/matmul.hpp>
 #include <deepseek/ops/reduce.hpp>
 #include <deepseek/ops/rms_norm.hpp>
+#include <deepseek/ops/route.hpp>
 #include <deepseek/ops/shift.hpp>
 
 #include <algorithm>
@@ -84,10 +85,11 @@ struct model_type {
     /// Errors:    ShapeError if the batch is not of the pass's extents or sequences are not longer than the MTP depth;
     ///            Error if an id is outside the vocabulary (see check_batch)
     template <class T, class B>
-    static Tape<T> forward(B& be, Pass const& pass, viewed_params<model_type, T const> const& p,
+    static Tape<T> forward(B& be, Pass const& extents, viewed_params<model_type, T const> const& p,
                            Batch const& batch, Arena<B>& arena) {
-        check(pass, batch);
-        auto tape = take_tape<T>(be, pass, batch, arena);
+        check(extents, batch);
+        auto tape = take_tape<T>(be, extents, batch, arena);
+        auto const& pass = tape.pass;
         ops::embed(be, tape.hidden[0], p.embedding, tape.tokens[0]);
         ops::dropout(be, tape.hidden[0], embedding_dropout(pass));
         Blocks::each(
@@ -107,14 +109,15 @@ struct model_type {
             auto& saved = tape.mtp[k];
             ops::embed(be, saved.embedded, p.embedding, tape.tokens[k + 1]);
             ops::drop_last(be, saved.hidden, tape.output_of(k), pass.sequences);
-            MtpModule::forward(be, of_depth(pass, k + 1), p.mtp[k], saved);
+            MtpModule::forward(be, of_depth(tape, k + 1), p.mtp[k], saved);
         }
         return tape;
     }
 
     /// Adds the losses of a forward pass to losses[0] (main) and losses[k] (MTP depth k), each times pass.loss_scale.
     ///
-    /// Units:     nats per token of the main model: an MTP loss is divided by the same count though it has fewer terms
+    /// Units:     nats per target of the main model that counts: an MTP loss is divided by the same number though it has
+    ///            fewer terms; 0 where none counts
     template <class T, class B>
     static void loss(B& be, viewed_params<model_type, T const> const& p, Tape<T>& tape, double* losses) {
         for (std::size_t k = 0; k <= Depth; ++k) {
@@ -203,10 +206,20 @@ private:
         return pass.fork(static_cast<std::uint64_t>(layer));
     }
 
-    static Pass of_depth(Pass const& pass, std::size_t depth) {
-        auto shorter = of_layer(pass, layers + static_cast<index_t>(depth));
-        shorter.length = pass.length - static_cast<index_t>(depth);
+    template <class T>
+    static Pass of_depth(Tape<T> const& tape, std::size_t depth) {
+        auto shorter = of_layer(tape.pass, layers + static_cast<index_t>(depth));
+        shorter.length -= static_cast<index_t>(depth);
+        if (shorter.targets != nullptr) {
+            shorter.targets = tape.targets[depth];
+        }
         return shorter;
+    }
+
+    // Of the loss of one target.
+    template <class T>
+    static double target_weight(Tape<T> const& tape) {
+        return tape.counted > 0 ? tape.pass.loss_scale / static_cast<double>(tape.counted) : 0;
     }
 
     static Dropout embedding_dropout(Pass const& pass) {
@@ -226,6 +239,7 @@ private:
     static Tape<T> take_tape(B& be, Pass const& pass, Batch const& batch, Arena<B>& arena) {
         Tape<T> tape;
         tape.pass = pass;
+        tape.counted = counted_targets(batch);
         auto const count = pass.rows();
         for (auto& hidden : tape.hidden) {
             hidden = arena.template rows<T, width>(count);
@@ -244,6 +258,12 @@ private:
                 auto const bytes = count * static_cast<index_t>(sizeof(Token));
                 be.copy_from_host(tape.tokens[0], batch.tokens.data(), bytes);
                 be.copy_from_host(tape.targets[0], batch.targets.data(), bytes);
+                if (tape.counted < count) {
+                    auto* const weights = arena.template take<double>(pass.sequences);
+                    ops::sequence_weights(be, weights, tape.targets[0], pass.sequences, pass.length);
+                    tape.pass.targets = tape.targets[0];
+                    tape.pass.sequence_weights = weights;
+                }
             } else {
                 ops::shift_tokens(be, tape.tokens[k], tape.tokens[0], pass.sequences, pass.length, depth);
                 ops::shift_tokens(be, tape.targets[k], tape.targets[0], pass.sequences, pass.length, depth);
@@ -269,7 +289,7 @@ private:
             auto scores = be.scratch().template rows<T, vocabulary>(count);       // [count, vocabulary]
             auto losses = be.scratch().template rows<accumulate_t<T>, 1>(count);  // [count]
             f(output.slice(begin, count), scores, losses, tape.targets[depth] + begin, begin);
-            ops::add_sum(be, loss, losses, tape.pass.loss_scale / static_cast<double>(tape.pass.rows()));
+            ops::add_sum(be, loss, losses, target_weight(tape));
         }
     }
 
@@ -287,7 +307,7 @@ private:
     static void head_loss_backward(B& be, viewed_params<model_type, T const> const& p, Tape<T>& tape,
                                    std::size_t depth, Rows<T, width> dh, viewed_params<model_type, T>& g,
                                    double weight, double* loss) {
-        auto const scale = weight * tape.pass.loss_scale / static_cast<double>(tape.pass.rows());
+        auto const scale = weight * target_weight(tape);
         for_head_parts<T>(be, tape, depth, loss,
                           [&](auto h, auto scores, auto losses, Token const* targets, index_t begin) {
                               ops::matmul_nt(be, scores, h, head(p));
@@ -313,7 +333,7 @@ private:
             auto dembedded = be.scratch().template rows<T, width>(d.rows);  // of each depth in turn
             for (std::size_t k = Depth; k >= 1; --k) {
                 auto const rows = doutput[k].rows;
-                MtpModule::backward(be, of_depth(tape.pass, k), p.mtp[k - 1], tape.mtp[k - 1], doutput[k],
+                MtpModule::backward(be, of_depth(tape, k), p.mtp[k - 1], tape.mtp[k - 1], doutput[k],
                                     dembedded.slice(0, rows), g.mtp[k - 1]);
                 ops::embed_backward(be, g.embedding, dembedded.slice(0, rows), tape.tokens[k]);
                 ops::drop_last_backward(be, doutput[k - 1], doutput[k], sequences);

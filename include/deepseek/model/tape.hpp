@@ -23,6 +23,7 @@ struct model_tape {
     static constexpr std::size_t depth = static_cast<std::size_t>(M::mtp_depth);
 
     Pass pass;
+    index_t counted = 0;                      // targets of the main model that are not ignored
     std::array<Token*, depth + 1> tokens{};   // [0]: the batch's; [k]: k further on, k rows fewer
     std::array<Token*, depth + 1> targets{};  // likewise
     // The residual stream before every block and behind the last.

@@ -36,15 +36,16 @@ void dispatch(B& be, Dispatch plan, Rows<I, TopK> chosen) {
     }
 }
 
-/// load[e] += the number of pairs of expert e. Exact: load holds counts, not values (see count_t).
+/// load[e] += the number of pairs of expert e, those of tokens with a negative target left out. Exact: load holds counts,
+/// not values (see count_t).
 ///
-/// Shapes:    load [Experts]; offsets [Experts + 1]
-template <class B, class T, index_t Experts>
-void count_load(B& be, Matrix<T, Experts, 1> load, std::int32_t const* offsets) {
-    if constexpr (requires { count_load_impl(be, load, offsets); }) {
-        count_load_impl(be, load, offsets);
+/// Shapes:    load [Experts]; chosen [tokens, TopK]; targets [tokens], or null: all tokens count
+template <class B, class T, class I, index_t Experts, index_t TopK>
+void count_load(B& be, Matrix<T, Experts, 1> load, Rows<I, TopK> chosen, Token const* targets = nullptr) {
+    if constexpr (requires { count_load_impl(be, load, chosen, targets); }) {
+        count_load_impl(be, load, chosen, targets);
     } else {
-        be.for_each(Experts, 1, generic::CountLoad<T, Experts>{load, offsets});
+        be.for_each(1, chosen.rows * TopK, generic::CountLoad<T, Experts, TopK>{load, chosen, targets});
     }
 }
 

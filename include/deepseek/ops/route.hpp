@@ -39,48 +39,68 @@ void route(B& be, Rows<T, Experts> logits, std::type_identity_t<T> const* bias,
 /// `load` holds its factor per sequence and expert (see balance_loss) and every expert's affinity receives its share.
 ///
 /// Shapes:    dlogits [tokens, Experts]; dgates [tokens, TopK]; scores: affinities [tokens, Experts];
-///            load [sequences, Experts], or null data for none
-/// Units:     balance_scale is alpha over the tokens of one sequence and over the sequences
+///            load [sequences, Experts], or null data for none; targets [tokens]: tokens with a negative one have no
+///            share in the balance loss, or null
+/// Units:     balance_scale is what the mean balance loss is multiplied with: alpha
 /// Errors:    ShapeError if the row counts differ
 template <class B, class T, class G, class I, index_t Experts, index_t TopK>
 void route_backward(B& be, Rows<T, Experts> dlogits, Rows<G, TopK> dgates,
                     std::type_identity_t<Rows<T const, Experts>> scores, Rows<I, TopK> chosen,
                     Routing const& routing, std::type_identity_t<Rows<T const, Experts>> load,
-                    std::type_identity_t<T> balance_scale, index_t sequence_length) {
+                    std::type_identity_t<T> balance_scale, index_t sequence_length,
+                    Token const* targets = nullptr) {
     expects<ShapeError>(
         dlogits.rows == dgates.rows && dlogits.rows == scores.rows && dlogits.rows == chosen.rows,
         "route_backward: the row counts differ");
     if constexpr (requires {
                       route_backward_impl(be, dlogits, dgates, scores, chosen, routing, load, balance_scale,
-                                          sequence_length);
+                                          sequence_length, targets);
                   }) {
         route_backward_impl(be, dlogits, dgates, scores, chosen, routing, load, balance_scale,
-                            sequence_length);
+                            sequence_length, targets);
     } else {
-        be.for_each(dlogits.rows, 8 * Experts,
-                    generic::RouteBackwardRow<T, Experts, TopK>{dlogits, dgates, scores, chosen, routing,
-                                                                load, balance_scale, sequence_length});
+        be.for_each(
+            dlogits.rows, 8 * Experts,
+            generic::RouteBackwardRow<T, Experts, TopK>{dlogits, dgates, scores, chosen, routing, load,
+                                                        balance_scale, sequence_length, targets});
     }
 }
 
-/// The sequence-wise balance loss: per sequence, sum over experts of load times mean normalised affinity.
+/// The share of every sequence in the targets that are not negative; 0 where none counts.
 ///
-/// Shapes:    scores [sequences * length, Experts]: affinities; load [sequences, Experts], written: Experts / (TopK ·
-///            length) times the number of tokens that have the expert among their TopK best, bias and groups left
-///            aside; loss [sequences, 1], written: 1 where all experts are used alike, to be multiplied by alpha
+/// Shapes:    weights [sequences]; targets [sequences, length]
+template <class B>
+void sequence_weights(B& be, double* weights, Token const* targets, index_t sequences, index_t length) {
+    if constexpr (requires { sequence_weights_impl(be, weights, targets, sequences, length); }) {
+        sequence_weights_impl(be, weights, targets, sequences, length);
+    } else {
+        be.for_each(1, sequences * length, generic::SequenceWeights{weights, targets, sequences, length});
+    }
+}
+
+/// The sequence-wise balance loss: per sequence, sum over experts of load times mean normalised affinity, of the tokens
+/// that count, times the weight of the sequence.
+///
+/// The load of an expert is Experts / (TopK · tokens) times the number of tokens that have it among their TopK best, bias
+/// and groups left aside. Where all experts are used alike the sum over the sequences is 1, to be multiplied by alpha.
+///
+/// Shapes:    scores [sequences * length, Experts]: affinities; loss [sequences, 1], written; load [sequences, Experts],
+///            written: what backward needs, the load times weight / tokens; targets [sequences * length]: tokens with
+///            a negative one do not count, or null: all do; weights [sequences], or null: 1 / sequences
 /// Errors:    ShapeError if scores are not sequences of equal length or load and loss differ in rows
 /// Source:    DeepSeek-V3 technical report, eq. 17-20
 template <index_t TopK, class B, class T, index_t Experts>
 void balance_loss(B& be, Rows<T, Experts> load, Rows<T, 1> loss,
-                  std::type_identity_t<Rows<T const, Experts>> scores) {
+                  std::type_identity_t<Rows<T const, Experts>> scores, Token const* targets = nullptr,
+                  double const* weights = nullptr) {
     expects<ShapeError>(load.rows == loss.rows && load.rows > 0 && scores.rows % load.rows == 0,
                         "balance_loss: ", scores.rows, " rows are not ", load.rows, " sequences");
-    if constexpr (requires { balance_loss_impl(be, load, loss, scores, TopK); }) {
-        balance_loss_impl(be, load, loss, scores, TopK);
+    if constexpr (requires { balance_loss_impl(be, load, loss, scores, targets, weights, TopK); }) {
+        balance_loss_impl(be, load, loss, scores, targets, weights, TopK);
     } else {
         auto const length = scores.rows / load.rows;
         be.for_each(load.rows, length * Experts * (TopK + 1),
-                    generic::BalanceSequence<T, Experts, TopK>{load, loss, scores, length});
+                    generic::BalanceSequence<T, Experts, TopK>{load, loss, scores, targets, weights, length});
     }
 }
 

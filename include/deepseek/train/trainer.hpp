@@ -27,11 +27,11 @@
 
 namespace deepseek::inline DEEPSEEK_ABI {
 
-/// Mean losses of some batches, in nats per token.
+/// Mean losses of some batches, in nats per target that counts.
 template <std::size_t Depth>
 struct Losses {
     double main = 0;
-    std::array<double, Depth> mtp{};  ///< per depth, divided by the main model's number of tokens
+    std::array<double, Depth> mtp{};  ///< per depth, divided by the main model's number of targets
     double balance = 0;               ///< of all mixtures of experts, alpha included
 };
 
@@ -103,16 +103,17 @@ public:
     /// The most bytes of activations ever in use at once.
     index_t activation_bytes() const { return arena_.high_water() + backend_->scratch().high_water(); }
 
-    /// One optimizer step over micro-batches of equal weight.
+    /// One optimizer step over micro-batches. Each weighs as many targets as it has that are not ignored, so that however
+    /// they are cut, losses and gradients are means over the targets of the step.
     ///
     /// An exception from any micro-batch leaves weights, moments and progress as they were before the step, and the next
     /// step sees nothing of it. Only the last of the errors below ends a step that is counted.
     ///
-    /// Errors:    Error if there is none; ShapeError if one has not the tokens its extents say; Error if an id is outside
-    ///            the vocabulary; Error after more than max_skips consecutive steps without a finite loss and gradient
-    ///            norm
+    /// Errors:    Error if there is none, or no target that counts; ShapeError if one has not the tokens its extents say;
+    ///            Error if an id is outside the vocabulary; Error after more than max_skips consecutive steps without
+    ///            a finite loss and gradient norm
     StepReport<depth> step(std::span<Batch const> micro_batches) {
-        expects(!micro_batches.empty(), "Trainer::step: no micro-batch");
+        auto const targets = count_targets("Trainer::step", micro_batches);
         // Here and not behind the last use, so that nothing stays of a step or evaluation that an exception ended.
         backend_->fill_zero(gradients_.data(), gradients_.bytes());
         backend_->fill_zero(sums_.data(), sums_.bytes());
@@ -123,7 +124,7 @@ public:
             auto const& batch = micro_batches[i];
             Pass const pass{.sequences = batch.sequences,
                             .length = batch.length,
-                            .loss_scale = 1.0 / static_cast<double>(micro_batches.size()),
+                            .loss_scale = share(batch, targets),
                             .balance_alpha = options_.balance_alpha,
                             .balance_loss = sums() + kBalance,
                             .recompute = options_.recompute,
@@ -171,17 +172,17 @@ public:
         return report;
     }
 
-    /// Mean losses of batches of equal weight, without dropout, without changing anything.
+    /// Mean losses over the targets of all batches, without dropout, without changing anything.
     ///
-    /// Errors:    Error if there is no batch; ShapeError if one has not the tokens its extents say; Error if an id is
-    ///            outside the vocabulary
+    /// Errors:    Error if there is no batch, or no target that counts; ShapeError if one has not the tokens its extents
+    ///            say; Error if an id is outside the vocabulary
     Losses<depth> evaluate(std::span<Batch const> batches) {
-        expects(!batches.empty(), "Trainer::evaluate: no batch");
+        auto const targets = count_targets("Trainer::evaluate", batches);
         backend_->fill_zero(sums_.data(), sums_.bytes());
         for (auto const& batch : batches) {
             Pass const pass{.sequences = batch.sequences,
                             .length = batch.length,
-                            .loss_scale = 1.0 / static_cast<double>(batches.size()),
+                            .loss_scale = share(batch, targets),
                             .balance_alpha = options_.balance_alpha,
                             .balance_loss = sums() + kBalance,
                             .recompute = true};  // nothing to keep for a backward pass
@@ -199,6 +200,20 @@ private:
     static constexpr std::size_t kSums = depth + 3;
 
     using Count = count_t<accumulate_t<T>>;  // the router counts in place of its bias's gradient
+
+    // Of all batches, checked before anything is computed.
+    static index_t count_targets(char const* what, std::span<Batch const> batches) {
+        index_t count = 0;
+        for (auto const& batch : batches) {
+            check_batch(batch, M::vocabulary);
+            count += counted_targets(batch);
+        }
+        expects(count > 0, what, ": no target that counts in ", batches.size(), " batches");
+        return count;
+    }
+    static double share(Batch const& batch, index_t targets) {
+        return static_cast<double>(counted_targets(batch)) / static_cast<double>(targets);
+    }
 
     double* sums() { return reinterpret_cast<double*>(sums_.data()); }
 

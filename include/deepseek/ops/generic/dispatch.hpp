@@ -3,6 +3,7 @@
 #define DEEPSEEK_OPS_GENERIC_DISPATCH_HPP
 
 #include <deepseek/core/dtype.hpp>
+#include <deepseek/core/index.hpp>
 #include <deepseek/core/view.hpp>
 #include <deepseek/detail/lanes.hpp>
 
@@ -42,14 +43,22 @@ struct CountingSort {
     }
 };
 
-template <class T, index_t Experts>
+template <class T, index_t Experts, index_t TopK>
 struct CountLoad {
     Matrix<T, Experts, 1> load;
-    std::int32_t const* offsets;
+    Rows<std::int32_t const, TopK> chosen;
+    Token const* targets;
 
-    DEEPSEEK_HD void operator()(index_t e) const {
-        auto const added = static_cast<count_t<T>>(offsets[e + 1] - offsets[e]);
-        load.data[e] = as_value<T>(count_in(load.data[e]) + added);
+    DEEPSEEK_HD void operator()(index_t) const {
+        count_t<T> added[Experts] = {};
+        for (index_t t = 0; t < chosen.rows; ++t) {
+            for (index_t k = 0; k < TopK && (targets == nullptr || targets[t] >= 0); ++k) {
+                ++added[chosen.row(t)[k]];
+            }
+        }
+        for (index_t e = 0; e < Experts; ++e) {
+            load.data[e] = as_value<T>(count_in(load.data[e]) + added[e]);
+        }
     }
 };
 

@@ -3,6 +3,7 @@
 #define DEEPSEEK_OPS_GENERIC_ROUTE_HPP
 
 #include <deepseek/core/dtype.hpp>
+#include <deepseek/core/index.hpp>
 #include <deepseek/core/routing.hpp>
 #include <deepseek/core/view.hpp>
 
@@ -147,6 +148,7 @@ struct RouteBackwardRow {
     Rows<T const, Experts> load;
     T balance_scale;
     index_t sequence_length;
+    Token const* targets;
 
     DEEPSEEK_HD void operator()(index_t row) const {
         auto const* const s = scores.row(row);
@@ -172,7 +174,7 @@ struct RouteBackwardRow {
         for (index_t k = 0; k < TopK; ++k) {
             d[id[k]] = factor * (dgate[k] - along);
         }
-        if (load.data != nullptr) {
+        if (load.data != nullptr && (targets == nullptr || targets[row] >= 0)) {
             add_balance(d, s, load.row(row / sequence_length));
         }
         if (routing.scoring == Scoring::sigmoid) {
@@ -205,11 +207,34 @@ private:
     }
 };
 
+struct SequenceWeights {
+    double* weights;
+    Token const* targets;
+    index_t sequences;
+    index_t length;
+
+    DEEPSEEK_HD void operator()(index_t) const {
+        double total = 0;
+        for (index_t s = 0; s < sequences; ++s) {
+            weights[s] = 0;
+            for (index_t t = 0; t < length; ++t) {
+                weights[s] += targets[s * length + t] >= 0;
+            }
+            total += weights[s];
+        }
+        for (index_t s = 0; s < sequences; ++s) {
+            weights[s] = total > 0 ? weights[s] / total : 0;
+        }
+    }
+};
+
 template <class T, index_t Experts, index_t TopK>
 struct BalanceSequence {
     Rows<T, Experts> load;
     Rows<T, 1> loss;
     Rows<T const, Experts> scores;
+    Token const* targets;
+    double const* weights;
     index_t length;
 
     DEEPSEEK_HD void operator()(index_t sequence) const {
@@ -218,8 +243,13 @@ struct BalanceSequence {
         for (index_t e = 0; e < Experts; ++e) {
             f[e] = 0;
         }
-        for (index_t t = 0; t < length; ++t) {
-            auto const* const s = scores.row(sequence * length + t);
+        index_t tokens = 0;
+        for (index_t t = sequence * length; t < (sequence + 1) * length; ++t) {
+            if (targets != nullptr && targets[t] < 0) {
+                continue;
+            }
+            ++tokens;
+            auto const* const s = scores.row(t);
             for_top_k<Experts, TopK>([&](index_t e) { return s[e]; }, [&](index_t e) { f[e] += 1; });
             T sum = 0;
             for (index_t e = 0; e < Experts; ++e) {
@@ -229,10 +259,16 @@ struct BalanceSequence {
                 mean[e] += s[e] / sum;
             }
         }
+        loss.row(sequence)[0] = 0;
+        if (tokens == 0) {
+            return;
+        }
+        auto const weight =
+            static_cast<T>(weights == nullptr ? 1 / static_cast<double>(load.rows) : weights[sequence]);
         T total = 0;
         for (index_t e = 0; e < Experts; ++e) {
-            f[e] *= static_cast<T>(Experts) / static_cast<T>(TopK * length);
-            total += f[e] * mean[e] / static_cast<T>(length);
+            f[e] *= weight * static_cast<T>(Experts) / static_cast<T>(TopK * tokens) / static_cast<T>(tokens);
+            total += f[e] * mean[e];
         }
         loss.row(sequence)[0] = total;
     }
