@@ -28,6 +28,15 @@ TEST_CASE("expects: throws the error it is given, with the whole message, only i
     CHECK_THROWS_AS(ds::expects(false, "x"), ds::Error);
 }
 
+TEST_CASE("errors: messages are fit for a terminal, whatever names and files hold") {
+    CHECK(ds::FormatError("a\x1b[2J\r\x07\x7f\xc2\x9b\tb\nc").what() == std::string("a?[2J????\tb\nc"));
+    CHECK(ds::Error("Zürich, 東京").what() == std::string("Zürich, 東京"));
+    std::string const text = ds::FileError("begin " + std::string(200'000, 'x') + " end").what();
+    CHECK(text.size() < 20'000);
+    CHECK(text.starts_with("begin "));
+    CHECK(text.ends_with(" end"));
+}
+
 TEST_CASE("checked_mul: sizes that do not fit are refused") {
     constexpr auto most = std::numeric_limits<ds::index_t>::max();
     CHECK(ds::checked_mul(0, most) == 0);

@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <fstream>
+#include <limits>
 #include <map>
 #include <numeric>
 #include <set>
@@ -188,6 +189,7 @@ TEST_CASE("batches: going on at a position gives what would have come") {
         Batches another(file, other);
         CHECK(begins(another, 50) != first);
         CHECK_THROWS_AS(another.seek(-1), deepseek::Error);
+        CHECK_THROWS_AS(another.seek(std::numeric_limits<index_t>::max()), deepseek::Error);
     }
 }
 

@@ -417,3 +417,14 @@ TEST_CASE("checkpoint: what cannot be saved is known before") {
     CHECK(refusal(scratch / std::string(250, 'd'), 1) == "nothing thrown");
     CHECK(fs::is_empty(scratch / std::string(250, 'd')));
 }
+
+TEST_CASE("checkpoint: an end-of-text id outside the vocabulary is not saved") {
+    FarMemory be;
+    ScratchDirectory const scratch;
+    auto const weights = filled<Small, float>(be, 1);
+    CHECK(mentions(error_of<ds::Error>(
+                       [&] { io::save_model<Small, float>(be, scratch / "m", weights, {.eos_token = 40}); }),
+                   "eos_token is 40, not a token of the vocabulary of 40"));
+    CHECK_THROWS_AS((io::save_model<Small, float>(be, scratch / "m", weights, {.bos_token = -1})), ds::Error);
+    CHECK_FALSE(fs::exists(scratch / "m"));
+}

@@ -4,7 +4,10 @@
 #include "support/data.hpp"
 #include "support/scratch_directory.hpp"
 #include <doctest/doctest.h>
+#include <sys/stat.h>
 
+#include <cstdint>
+#include <filesystem>
 #include <string>
 
 namespace io = deepseek::io;
@@ -269,4 +272,35 @@ TEST_CASE("config: the published files are understood") {
 TEST_CASE("config: a missing file is a file error that names it") {
     deepseek_tests::ScratchDirectory const scratch;
     CHECK(mentions(error_of<deepseek::FileError>([&] { io::read_config(scratch.path()); }), "config.json"));
+}
+
+TEST_CASE("config: a file that is no configuration is refused, and not waited for") {
+    deepseek_tests::ScratchDirectory const scratch;
+    auto const path = scratch / "config.json";
+    auto const refused = [&] {
+        return error_of<deepseek::FileError>([&] { io::read_config(scratch.path()); });
+    };
+    deepseek::write_file_atomically(path, "{}");
+    std::filesystem::resize_file(path, std::uintmax_t{3} << 30);  // sparse
+    CHECK(mentions(refused(), "config.json", "has 3221225472 bytes, expected at most"));
+    std::filesystem::remove(path);
+    REQUIRE(::mkfifo(path.c_str(), 0600) == 0);
+    CHECK(mentions(refused(), "config.json", "not a regular file"));
+    std::filesystem::remove(path);
+    std::filesystem::create_symlink("config.json", path);
+    CHECK(mentions(refused(), "config.json", "symbolic links"));
+    CHECK(mentions(error_of<deepseek::FileError>([&] { io::read_config(path); }), "symbolic links"));
+}
+
+TEST_CASE("config: token ids outside the vocabulary are refused") {
+    CHECK(mentions(refusal(with(R"("eos_token_id": 100)")),
+                   "eos_token_id: must be below vocab_size, 100, found 100"));
+    CHECK(mentions(refusal(with(R"("eos_token_id": [3, 100])")), "eos_token_id: must be below vocab_size"));
+    CHECK(mentions(refusal(with(R"("bos_token_id": 2147483647)")), "bos_token_id: must be below vocab_size"));
+}
+
+TEST_CASE("config: what the file says is quoted, and shortened") {
+    auto const text = refusal(with("\"hidden_act\": \"\\u001b[2J" + std::string(200'000, 'x') + "\""));
+    CHECK(mentions(text, "hidden_act: expected silu, found '?[2Jxxx"));
+    CHECK(text.size() < 1000);
 }

@@ -9,6 +9,7 @@
 
 #include <cerrno>
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <string_view>
@@ -244,4 +245,22 @@ TEST_CASE("file: renaming durably replaces a file") {
     CHECK(read_file(scratch / "to") == "new");
     CHECK(mentions(error_of<FileError>([&] { deepseek::rename_durably(scratch / "from", scratch / "to"); }),
                    (scratch / "to").native(), "No such file"));
+}
+
+TEST_CASE("file: small files are read, large ones and pipes refused without waiting or memory") {
+    ScratchDirectory const scratch;
+    write_file_atomically(scratch / "file", "text");
+    CHECK(deepseek::read_small_file(scratch / "file") == "text");
+    CHECK(mentions(error_of<FileError>([&] { deepseek::read_small_file(scratch / "file", 3); }), "file",
+                   "has 4 bytes, expected at most 3"));
+    fs::resize_file(scratch / "file", std::uintmax_t{3} << 30);  // sparse
+    CHECK(mentions(error_of<FileError>([&] { deepseek::read_small_file(scratch / "file"); }), "file",
+                   "has 3221225472 bytes"));
+    REQUIRE(::mkfifo((scratch / "pipe").c_str(), 0600) == 0);
+    CHECK(mentions(error_of<FileError>([&] { deepseek::read_small_file(scratch / "pipe"); }), "pipe",
+                   "not a regular file"));
+    CHECK(mentions(error_of<FileError>([&] { deepseek::read_small_file("/dev/zero"); }), "/dev/zero",
+                   "not a regular file"));
+    CHECK(
+        mentions(error_of<FileError>([&] { deepseek::read_small_file(scratch.path()); }), "is a directory"));
 }

@@ -21,7 +21,7 @@ std::string refusal(std::string const& text) {
 TEST_CASE("trainer.json: what is written is read back unchanged") {
     io::TrainingState const state{.step = 1'234'567,
                                   .updates = 1'234'560,
-                                  .tokens = std::numeric_limits<deepseek::index_t>::max(),
+                                  .tokens = deepseek::index_t{1} << 53,
                                   .skips = 2,
                                   .data_position = 99,
                                   .seed = std::numeric_limits<std::uint64_t>::max(),
@@ -44,4 +44,23 @@ TEST_CASE("trainer.json: damage is refused, all of it in one error") {
         "step: expected a non-negative integer, found -1", "updates: missing", "tokens: missing",
         "skips: missing", "data_position: missing", "seed: expected", "options: expected an object",
         "measurements.a: expected a number"));
+}
+
+TEST_CASE("trainer.json: counters that no run can have reached are refused") {
+    auto const state = io::format_training_state({});
+    for (std::string const key : {"step", "updates", "tokens", "skips", "data_position"}) {
+        CAPTURE(key);
+        auto const at = state.find("\"" + key + "\": 0");
+        REQUIRE(at != state.npos);
+        for (std::string const value : {"9223372036854775807", "9007199254740993"}) {
+            auto text = state;
+            text.replace(at, key.size() + 5, "\"" + key + "\": " + value);
+            CHECK(mentions(refusal(text), key + ": expected at most 9007199254740992, found " + value));
+        }
+        for (std::string const value : {"-1", "9223372036854775808", "1.5"}) {
+            auto text = state;
+            text.replace(at, key.size() + 5, "\"" + key + "\": " + value);
+            CHECK(mentions(refusal(text), key + ": expected a non-negative integer, found " + value));
+        }
+    }
 }

@@ -10,6 +10,7 @@
 #include "support/scratch_directory.hpp"
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
+#include <sys/stat.h>
 
 #include <filesystem>
 #include <fstream>
@@ -264,4 +265,39 @@ TEST_CASE("loading: GPT-2's pair of files") {
     write(scratch / "vocab.json", "[]");
     write(scratch / "merges.txt", "");
     CHECK(mentions(error_of<FormatError>([&] { load_tokenizer(scratch.path()); }), "vocab.json", "object"));
+}
+
+TEST_CASE("tokenizer.json: what it holds is quoted in messages, and shortened") {
+    std::string const nasty = "\\u001b[2J" + std::string(200'000, 'x');
+    for (auto const& text :
+         {R"({"model": {"type": ")" + nasty + "\"}}",
+          R"({"model": {"type": "BPE", "vocab": {")" + nasty + R"(": 0, ")" + nasty +
+              R"(y": 0}, "merges": []}})",
+          R"({"model": {"type": "BPE", "vocab": {")" + nasty + R"(": "x"}, "merges": []}})",
+          R"({"model": {"type": "BPE", "vocab": {"a": 0}, "merges": [")" + nasty + R"("]}})",
+          R"({"model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}, "normalizer": {"type": ")" + nasty +
+              "\"}}"}) {
+        std::string const error = deepseek_tests::error_of<deepseek::FormatError>(
+            [&] { deepseek::text::parse_tokenizer_json(text, "t.json"); });
+        CAPTURE(error.substr(0, 300));
+        CHECK(error.starts_with("t.json: "));
+        CHECK(error.size() < 1000);
+        CHECK(error.find('\x1b') == error.npos);
+    }
+}
+
+TEST_CASE("tokenizers from files: no other exceptions than the library's, no waiting") {
+    deepseek_tests::ScratchDirectory const scratch;
+    auto const failure = [](std::filesystem::path const& path) {
+        return deepseek_tests::error_of<deepseek::Error>([&] { deepseek::text::load_tokenizer(path); });
+    };
+    std::filesystem::create_symlink("loop", scratch / "loop");
+    CHECK(deepseek_tests::mentions(failure(scratch / "loop"), "loop", "symbolic links"));
+    CHECK(deepseek_tests::mentions(failure(scratch / std::string(300, 'n')), "name too long"));
+    std::filesystem::create_directory(scratch / "d");
+    std::filesystem::create_symlink("tokenizer.json", scratch / "d" / "tokenizer.json");
+    CHECK(deepseek_tests::mentions(failure(scratch / "d"), "tokenizer.json", "symbolic links"));
+    std::filesystem::remove(scratch / "d" / "tokenizer.json");
+    REQUIRE(::mkfifo((scratch / "d" / "tokenizer.json").c_str(), 0600) == 0);
+    CHECK(deepseek_tests::mentions(failure(scratch / "d"), "tokenizer.json", "not a regular file"));
 }

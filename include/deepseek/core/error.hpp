@@ -12,13 +12,39 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace deepseek::inline DEEPSEEK_ABI {
 
-/// Base of every exception the library throws. The message says what, where, expected and found.
+namespace detail {
+
+// A message that a terminal shows as it is: names and contents of strangers' files may hold escape sequences and
+// megabytes. Control characters but tab and line break become '?', of a long text beginning and end remain.
+inline std::string printable(std::string text) {
+    constexpr std::size_t most = 16384;
+    constexpr std::size_t end = 1024;
+    if (text.size() > most) {
+        text.replace(most - end, text.size() - most, " ... ");
+    }
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        auto const code = static_cast<unsigned char>(text[i]);
+        auto const next = i + 1 < text.size() ? static_cast<unsigned char>(text[i + 1]) : 0U;
+        if ((code < 0x20 && code != '\n' && code != '\t') || code == 0x7F) {
+            text[i] = '?';
+        } else if (code == 0xC2 && next >= 0x80 && next < 0xA0) {  // U+0080 to U+009F
+            text.replace(i, 2, "?");
+        }
+    }
+    return text;
+}
+
+}  // namespace detail
+
+/// Base of every exception the library throws. The message says what, where, expected and found; control characters in
+/// it are replaced, and a very long one is cut.
 class Error : public std::runtime_error {
 public:
-    using std::runtime_error::runtime_error;
+    explicit Error(std::string text) : std::runtime_error(detail::printable(std::move(text))) {}
 };
 
 /// Extents of tensors do not fit together.

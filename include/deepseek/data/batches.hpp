@@ -77,9 +77,10 @@ public:
     index_t position() const { return position_; }
     /// Goes on as if so many windows had been given.
     ///
-    /// Errors:    Error if the position is negative
+    /// Errors:    Error if the position is negative, or so large that no run has come there
     void seek(index_t position) {
-        expects(position >= 0, "batches: a position of ", position);
+        expects(position >= 0 && position <= kLastPosition, "batches: a position of ", position,
+                ", expected at most ", kLastPosition);
         position_ = position;
         epoch_ = -1;
     }
@@ -90,6 +91,8 @@ public:
     double epochs() const { return static_cast<double>(position_) / static_cast<double>(windows_); }
 
 private:
+    static constexpr index_t kLastPosition = index_t{1} << 62;  // leaves room to count on
+
     // Where the window of that number begins.
     index_t window_begin(index_t number) {
         auto const counter = static_cast<std::uint64_t>(number);

@@ -59,7 +59,8 @@ TrainingState load_checkpoint(B& be, std::filesystem::path const& directory, Wei
                            ", so training cannot go on from it");
     }
     detail::check_directory<M>(found);
-    auto state = parse_training_state(read_file(found / "trainer.json"), (found / "trainer.json").native());
+    auto state =
+        parse_training_state(read_small_file(found / "trainer.json"), (found / "trainer.json").native());
     auto const model = TensorSource::open(found);
     auto const moments = TensorSource::open(found / "optimizer.safetensors");
     TensorLoader<B> loader(be);

@@ -5,6 +5,7 @@
 #include <deepseek/core/error.hpp>
 #include <deepseek/core/index.hpp>
 #include <deepseek/io/config_writer.hpp>
+#include <deepseek/io/directory_calls.hpp>
 #include <deepseek/io/file.hpp>
 #include <deepseek/io/json.hpp>
 #include <deepseek/io/messages.hpp>
@@ -139,6 +140,12 @@ inline void check_config(JsonReader& reader, HuggingFaceConfig const& c) {
     positive("latent_norm_eps", c.latent_norm_eps);
     positive("rope_theta", c.rope_theta);
     positive("max_position_embeddings", c.max_position_embeddings);
+    reader.require(c.bos_token_id.value_or(0) < c.vocab_size, "bos_token_id", "must be below vocab_size, ",
+                   c.vocab_size, ", found ", c.bos_token_id.value_or(0));
+    for (auto const id : c.eos_token_ids) {
+        reader.require(id < c.vocab_size, "eos_token_id", "must be below vocab_size, ", c.vocab_size,
+                       ", found ", id);
+    }
     reader.require(c.qk_rope_head_dim > 0 && c.qk_rope_head_dim % 2 == 0, "qk_rope_head_dim",
                    "must be positive and even, found ", c.qk_rope_head_dim);
     reader.require(c.num_key_value_heads == 0 || c.num_key_value_heads == c.num_attention_heads,
@@ -237,10 +244,10 @@ inline HuggingFaceConfig parse_config(std::string_view text, std::string_view wh
 ///
 /// Errors:    FileError if it cannot be read; as parse_config
 inline HuggingFaceConfig read_config(std::filesystem::path path) {
-    if (std::filesystem::is_directory(path)) {
+    if (detail::is_directory(path)) {
         path /= "config.json";
     }
-    return parse_config(read_file(path), path.native());
+    return parse_config(read_small_file(path), path.native());
 }
 
 }  // namespace deepseek::inline DEEPSEEK_ABI::io

@@ -42,10 +42,10 @@ struct DirectoryCalls : deepseek::detail::PosixCalls {
     }
 };
 
-// Whether a path leads somewhere. What cannot be looked at shows when it is used.
+// Whether a path leads somewhere, or may: what cannot be looked at shows when it is used.
 inline bool exists(std::filesystem::path const& path) {
     std::error_code ignored;
-    return std::filesystem::exists(path, ignored);
+    return std::filesystem::status(path, ignored).type() != std::filesystem::file_type::not_found;
 }
 inline bool is_directory(std::filesystem::path const& path) {
     std::error_code ignored;

@@ -104,10 +104,9 @@ private:
         auto const count = Calls::read(fd_.get(), text, sizeof text);
         std::string_view holder(text, count > 0 ? static_cast<std::size_t>(count) : 0);
         holder = holder.substr(0, holder.find('\n'));
-        auto const shown = holder.empty() ? "'another process'" : in_quotes(holder);
         fd_ = {};
         throw FileError(message(in_quotes(target.native()), ": is being written by ",
-                                shown.substr(1, shown.size() - 2), ", which holds ",
+                                holder.empty() ? "another process" : shortened(holder), ", which holds ",
                                 in_quotes(path_.native())));
     }
 

@@ -181,6 +181,30 @@ inline std::string read_file(std::filesystem::path const& path) {
     }
 }
 
+/// The whole contents of a regular file that is expected to be small: it is refused, unread, if it has more than `most`
+/// bytes, and so are pipes and devices, which might never end.
+///
+/// Errors:    FileError if the file is missing, unreadable, not a regular file, or too large
+inline std::string read_small_file(std::filesystem::path const& path, index_t most = index_t{64} << 20) {
+    struct stat status {};
+    auto const fd = detail::open_regular_file(path, status);
+    std::string contents;
+    for (std::size_t step = static_cast<std::size_t>(status.st_size) + 1;; step = std::size_t{1} << 16U) {
+        expects<FileError>(static_cast<index_t>(contents.size()) <= most && status.st_size <= most,
+                           path.native(), ": has ", status.st_size, " bytes, expected at most ", most);
+        auto const old_size = contents.size();
+        contents.resize(old_size + step);
+        auto const count = detail::PosixCalls::read(fd.get(), contents.data() + old_size, step);
+        contents.resize(old_size + (count > 0 ? static_cast<std::size_t>(count) : 0));
+        if (count == 0) {
+            return contents;
+        }
+        if (count < 0 && errno != EINTR) {
+            detail::throw_file_error(path, "cannot read", errno);
+        }
+    }
+}
+
 /// Makes renames and new names in a directory survive a power cut.
 ///
 /// Errors:    FileError naming the directory and the cause

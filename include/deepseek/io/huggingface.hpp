@@ -271,7 +271,8 @@ inline std::string shown(auto const& value) {
 inline std::vector<std::string> differences(HuggingFaceConfig const& file, HuggingFaceConfig const& type) {
     std::vector<std::string> lines;
     auto const add = [&](std::string const& key, std::string const& in_file, std::string const& in_type) {
-        lines.push_back(message(key, ": the file says ", in_file, ", the model type ", in_type));
+        lines.push_back(
+            message(key, ": the file says ", detail::shortened(in_file), ", the model type ", in_type));
     };
     auto const in_file = detail::canonical(file);
     auto const in_type = detail::canonical(type);

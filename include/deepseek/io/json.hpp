@@ -36,8 +36,7 @@ inline std::string json_complaint(std::exception const& error) {
     std::replace_if(
         text.begin(), text.end(), [](char letter) { return static_cast<unsigned char>(letter) >= 0x80; },
         '?');
-    auto const shown = in_quotes(text, 240);
-    return shown.substr(1, shown.size() - 2);
+    return shortened(text, 240);
 }
 
 }  // namespace detail
@@ -171,9 +170,8 @@ public:
     }
 
     void complain(std::string_view key, std::string_view expected, nlohmann::json const& found) {
-        auto const text = in_quotes(found.dump());
         problems.push_back(
-            message(key, ": expected ", expected, ", found ", text.substr(1, text.size() - 2)));
+            message(shortened(key), ": expected ", expected, ", found ", shortened(found.dump())));
     }
     void require(bool condition, std::string_view key, auto const&... parts) {
         if (!condition) {

@@ -12,18 +12,24 @@
 
 namespace deepseek::inline DEEPSEEK_ABI::io::detail {
 
-// A name from a file in quotes, fit for a message: strangers' files may carry escape sequences and megabytes.
-inline std::string in_quotes(std::string_view name, std::size_t longest = 120) {
+// Text from a file or a user, fit for a message: strangers' files may carry escape sequences, lines that look like ours,
+// and megabytes.
+inline std::string shortened(std::string_view name, std::size_t longest = 120) {
     bool const cut = name.size() > longest;
     while (cut && longest > 0 && (static_cast<unsigned char>(name[longest]) & 0xC0U) == 0x80U) {
         --longest;  // not inside a character
     }
-    std::string text = "'";
+    std::string text;
     for (char const letter : name.substr(0, longest)) {
         auto const code = static_cast<unsigned char>(letter);
         text += code < 0x20 || code == 0x7F ? '?' : letter;
     }
-    return text + (cut ? "…'" : "'");
+    return cut ? text + "…" : text;
+}
+
+// The same in quotes.
+inline std::string in_quotes(std::string_view name, std::size_t longest = 120) {
+    return "'" + shortened(name, longest) + "'";
 }
 
 // "title:" and the first of the problems, one a line.

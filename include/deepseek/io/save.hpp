@@ -62,6 +62,8 @@ inline void expect_no_index(std::filesystem::path const& directory) {
         "mix with; save elsewhere, or remove those files first");
 }
 
+inline constexpr index_t kTokenizerBytes = index_t{512} << 20;
+
 inline std::string torch_dtype(DType type) {
     return type == DType::f64 ? "float64" : type == DType::bf16 ? "bfloat16" : "float32";
 }
@@ -126,6 +128,11 @@ public:
     void model(B& be, Weights<M, T, B> const& weights, SaveOptions const& options = {}) {
         auto config = config_of<M>();
         config.torch_dtype = detail::torch_dtype(options.dtype.value_or(dtype_of<T>));
+        for (auto const& [what, id] :
+             {std::pair("bos_token", options.bos_token), {"eos_token", options.eos_token}}) {
+            expects(!id || (*id >= 0 && *id < config.vocab_size), "SaveOptions: ", what, " is ",
+                    id.value_or(0), ", not a token of the vocabulary of ", config.vocab_size);
+        }
         config.bos_token_id = options.bos_token;
         if (options.eos_token) {
             config.eos_token_ids = {*options.eos_token};
@@ -134,9 +141,9 @@ public:
         text("config.json", format_config(config));
         auto const before = directory_.target() / "tokenizer.json";
         if (!options.tokenizer.empty()) {
-            text("tokenizer.json", read_file(options.tokenizer));
+            text("tokenizer.json", read_small_file(options.tokenizer, detail::kTokenizerBytes));
         } else if (detail::exists(before)) {
-            text("tokenizer.json", read_file(before));
+            text("tokenizer.json", read_small_file(before, detail::kTokenizerBytes));
         }
     }
 

@@ -90,7 +90,7 @@ private:
     }
 
     void open_shards(std::filesystem::path const& index) {
-        auto const json = parse_json(read_file(index), index.native());
+        auto const json = parse_json(read_small_file(index), index.native());
         auto const map = json.is_object() ? json.find("weight_map") : json.end();
         expects<FormatError>(json.is_object() && map != json.end() && map->is_object(), index.native(),
                              ": expected an object with an object weight_map");

@@ -9,12 +9,18 @@
 
 #include <string>
 #include <string_view>
+#include <type_traits>
 
 namespace deepseek::inline DEEPSEEK_ABI::io {
 
+namespace detail {
+// What a run can have counted: going on from it, nothing overflows.
+inline constexpr index_t kMostCounted = index_t{1} << 53;
+}  // namespace detail
+
 /// Reads the text of a trainer.json.
 ///
-/// Errors:    FormatError listing every key that is missing or of the wrong type, or naming a newer format
+/// Errors:    FormatError listing every key that is missing, of the wrong type or beyond what can be counted, or naming a newer format
 inline TrainingState parse_training_state(std::string_view text, std::string_view where = "trainer.json") {
     auto const json = parse_json(text, where);
     expects<FormatError>(json.is_object(), where, ": expected a JSON object, found ", json.type_name());
@@ -25,7 +31,14 @@ inline TrainingState parse_training_state(std::string_view text, std::string_vie
     expects<FormatError>(format == detail::kTrainingStateFormat, where, ": has format ", format,
                          ", this library reads ", detail::kTrainingStateFormat);
     detail::visit_training_state(
-        [&](detail::JsonField const& field, auto& member) { reader.read(json, field, member); }, state);
+        [&](detail::JsonField const& field, auto& member) {
+            reader.read(json, field, member);
+            if constexpr (std::is_same_v<decltype(member), index_t&>) {
+                reader.require(member <= detail::kMostCounted, field.key, "expected at most ",
+                               detail::kMostCounted, ", found ", member);
+            }
+        },
+        state);
     auto const read_map = [&](std::string const& name, auto& map) {
         auto const at = json.find(name);
         if (at == json.end() || !at->is_object()) {

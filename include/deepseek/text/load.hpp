@@ -4,8 +4,10 @@
 
 #include <deepseek/core/error.hpp>
 #include <deepseek/core/index.hpp>
+#include <deepseek/io/directory_calls.hpp>
 #include <deepseek/io/file.hpp>
 #include <deepseek/io/json.hpp>
+#include <deepseek/io/messages.hpp>
 #include <deepseek/text/tokenizer.hpp>
 #include <deepseek/text/tokenizer_json.hpp>
 #include <deepseek/text/vocab_merges.hpp>
@@ -23,7 +25,7 @@ namespace deepseek::inline DEEPSEEK_ABI::text {
 namespace detail {
 // The end-of-text token that a tokenizer_config.json names: a string, or an object with its content.
 inline void apply_tokenizer_config(TokenizerData& data, std::filesystem::path const& path) {
-    auto const config = io::parse_json(read_file(path), path.native());
+    auto const config = io::parse_json(read_small_file(path), path.native());
     expects<FormatError>(config.is_object(), path.native(), ": must be an object, found ",
                          config.type_name());
     auto const at = config.find("eos_token");
@@ -36,8 +38,9 @@ inline void apply_tokenizer_config(TokenizerData& data, std::filesystem::path co
     auto const& name = value.get_ref<std::string const&>();
     auto const token = std::find_if(data.added.begin(), data.added.end(),
                                     [&](auto const& added) { return added.content == name; });
-    expects<FormatError>(token != data.added.end(), path.native(), ": \"eos_token\" is '", name,
-                         "', which is not an added token of the tokenizer beside it");
+    expects<FormatError>(token != data.added.end(), path.native(), ": \"eos_token\" is ",
+                         io::detail::in_quotes(name),
+                         ", which is not an added token of the tokenizer beside it");
     data.end_of_text = token->id;
 }
 }  // namespace detail
@@ -48,20 +51,20 @@ inline void apply_tokenizer_config(TokenizerData& data, std::filesystem::path co
 ///
 /// Errors:    FileError, FormatError naming the file and what is wrong with it
 inline Tokenizer load_tokenizer(std::filesystem::path const& path) {
-    namespace fs = std::filesystem;
-    if (!fs::is_directory(path)) {
-        return Tokenizer(parse_tokenizer_json(read_file(path), path.native()));
+    if (!io::detail::is_directory(path)) {
+        return Tokenizer(
+            parse_tokenizer_json(read_small_file(path, detail::kVocabularyBytes), path.native()));
     }
-    if (auto const file = path / "tokenizer.json"; fs::exists(file)) {
-        auto data = parse_tokenizer_json(read_file(file), file.native());
-        if (auto const config = path / "tokenizer_config.json"; fs::exists(config)) {
+    if (auto const file = path / "tokenizer.json"; io::detail::exists(file)) {
+        auto data = parse_tokenizer_json(read_small_file(file, detail::kVocabularyBytes), file.native());
+        if (auto const config = path / "tokenizer_config.json"; io::detail::exists(config)) {
             detail::apply_tokenizer_config(data, config);
         }
         return Tokenizer(std::move(data));
     }
     for (auto const& [vocabulary, merges] :
          {std::pair("vocab.json", "merges.txt"), {"encoder.json", "vocab.bpe"}}) {
-        if (fs::exists(path / vocabulary) && fs::exists(path / merges)) {
+        if (io::detail::exists(path / vocabulary) && io::detail::exists(path / merges)) {
             return load_vocab_merges(path / vocabulary, path / merges);
         }
     }

@@ -4,6 +4,7 @@
 
 #include <deepseek/core/error.hpp>
 #include <deepseek/core/index.hpp>
+#include <deepseek/io/messages.hpp>
 #include <deepseek/text/added_tokens.hpp>
 #include <deepseek/text/byte_level.hpp>
 #include <deepseek/text/byte_strings.hpp>
@@ -120,8 +121,8 @@ private:
     void index_tokens() {
         auto size = data_.vocabulary.size();
         for (auto const& token : data_.added) {
-            expects<FormatError>(token.id >= 0, "added token '", token.content, "': id ", token.id,
-                                 " is negative");
+            expects<FormatError>(token.id >= 0, "added token ", io::detail::in_quotes(token.content), ": id ",
+                                 token.id, " is negative");
             expects<FormatError>(!token.content.empty(), "added token ", token.id, ": its content is empty");
             size = std::max(size, static_cast<std::size_t>(token.id) + 1);
         }
@@ -134,9 +135,9 @@ private:
         std::vector<AddedToken const*> added_at(size);
         for (auto const& token : data_.added) {
             auto*& place = added_at[static_cast<std::size_t>(token.id)];
-            expects<FormatError>(place == nullptr || place->content == token.content, "added tokens '",
-                                 place == nullptr ? "" : place->content, "' and '", token.content,
-                                 "' have the same id ", token.id);
+            expects<FormatError>(place == nullptr || place->content == token.content, "added tokens ",
+                                 io::detail::in_quotes(place == nullptr ? "" : place->content), " and ",
+                                 io::detail::in_quotes(token.content), " have the same id ", token.id);
             place = &token;
         }
         kinds_.resize(size);
@@ -152,8 +153,8 @@ private:
                                                              : Kind::none;
             if (added != nullptr) {
                 expects<FormatError>(text.empty() || text == added->content || bytes == added->content,
-                                     "added token '", added->content, "' has id ", added->id,
-                                     ", which in the vocabulary is '", text, "'");
+                                     "added token ", io::detail::in_quotes(added->content), " has id ",
+                                     added->id, ", which in the vocabulary is ", io::detail::in_quotes(text));
                 (added->special      ? added->normalized ? late_special_ : early_special_
                  : added->normalized ? late_
                                      : early_)
@@ -179,8 +180,10 @@ private:
             auto const& text = data_.vocabulary[id];
             if (!text.empty()) {
                 auto const [at, is_new] = ids.emplace(text, static_cast<Token>(id));
-                expects<FormatError>(is_new, "the vocabulary has '", text, "' twice: ids ", at->second,
-                                     " and ", id);
+                if (!is_new) {
+                    throw FormatError(message("the vocabulary has ", io::detail::in_quotes(text),
+                                              " twice: ids ", at->second, " and ", id));
+                }
             }
         }
         merges_ = MergeTable(data_.merges.size());
@@ -196,8 +199,8 @@ private:
             joined += data_.vocabulary[static_cast<std::size_t>(right)];
             auto const result = ids.find(joined);
             if (result == ids.end()) {
-                throw FormatError(
-                    message("merge ", rank, ": its result '", joined, "' is not in the vocabulary"));
+                throw FormatError(message("merge ", rank, ": its result ", io::detail::in_quotes(joined),
+                                          " is not in the vocabulary"));
             }
             merges_.add(left, right, {static_cast<std::uint32_t>(rank), result->second});
         }

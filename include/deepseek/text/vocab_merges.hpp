@@ -6,6 +6,7 @@
 #include <deepseek/core/index.hpp>
 #include <deepseek/io/file.hpp>
 #include <deepseek/io/json.hpp>
+#include <deepseek/io/messages.hpp>
 #include <deepseek/text/tokenizer.hpp>
 #include <deepseek/text/tokenizer_data.hpp>
 #include <deepseek/text/tokenizer_json.hpp>
@@ -22,6 +23,10 @@
 
 namespace deepseek::inline DEEPSEEK_ABI::text {
 
+namespace detail {
+inline constexpr index_t kVocabularyBytes = index_t{512} << 20;  // ten times the largest published
+}
+
 /// Reads the pair of files that GPT-2 was published with: a JSON object of tokens and ids (encoder.json, vocab.json),
 /// and a text of merges, one "left right" per line behind an optional "#version" line (vocab.bpe, merges.txt). Words
 /// are cut by GPT-2's pattern; "<|endoftext|>", where the vocabulary has it, is the special token that ends a document.
@@ -29,10 +34,11 @@ namespace deepseek::inline DEEPSEEK_ABI::text {
 /// Errors:    FileError, FormatError naming the file, the line or token, and what is wrong
 inline Tokenizer load_vocab_merges(std::filesystem::path const& vocabulary_path,
                                    std::filesystem::path const& merges_path) {
-    auto vocabulary = io::parse_json(read_file(vocabulary_path), vocabulary_path.native());
+    auto vocabulary =
+        io::parse_json(read_small_file(vocabulary_path, detail::kVocabularyBytes), vocabulary_path.native());
     // The two files are what a tokenizer.json holds as its model, so they are read as one.
     nlohmann::json merges = nlohmann::json::array();
-    auto const text = read_file(merges_path);
+    auto const text = read_small_file(merges_path, detail::kVocabularyBytes);
     expects_utf8(text, merges_path.native());
     std::size_t number = 0;
     for (std::size_t at = 0; at < text.size(); ++number) {
@@ -47,8 +53,8 @@ inline Tokenizer load_vocab_merges(std::filesystem::path const& vocabulary_path,
         }
         auto const blank = line.find(' ');
         expects<FormatError>(blank != line.npos && line.find(' ', blank + 1) == line.npos,
-                             merges_path.native(), ": line ", number + 1, " is '", line,
-                             "', expected two parts with one blank between");
+                             merges_path.native(), ": line ", number + 1, " is ", io::detail::in_quotes(line),
+                             ", expected two parts with one blank between");
         merges.push_back(line);
     }
     nlohmann::json added = nlohmann::json::array();
