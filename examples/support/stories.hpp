@@ -6,10 +6,12 @@
 
 #include "text_grammar.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -640,6 +642,25 @@ inline std::string tell_story(deepseek::Seed seed, std::uint64_t number) {
     grammar.set("building", dice.pick(Words(kBuildings)));
     grammar.set("moral", plot.moral);
     return polish_english(grammar.expand(plot.text, dice));
+}
+
+/// How many different names of its people and animals a story has. Stories of tell_story() have one or two; a model that
+/// forgets who it tells of has more.
+inline std::size_t count_names(std::string_view text) {
+    std::set<std::string_view> names;
+    constexpr std::string_view kLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    for (auto begin = text.find_first_of(kLetters); begin != text.npos;) {
+        auto const end = std::min(text.find_first_not_of(kLetters, begin), text.size());
+        auto const word = text.substr(begin, end - begin);
+        for (auto const& known : {story::Words(story::kGirls), story::Words(story::kBoys),
+                                  story::Words(story::kSheAnimals), story::Words(story::kHeAnimals)}) {
+            if (std::find(known.begin(), known.end(), word) != known.end()) {
+                names.insert(word);
+            }
+        }
+        begin = text.find_first_of(kLetters, end);
+    }
+    return names.size();
 }
 
 }  // namespace deepseek_examples

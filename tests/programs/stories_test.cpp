@@ -20,6 +20,7 @@
 
 using namespace deepseek_tests;
 using deepseek::Seed;
+using deepseek_examples::count_names;
 using deepseek_examples::Dice;
 using deepseek_examples::polish_english;
 using deepseek_examples::tell_story;
@@ -133,4 +134,27 @@ TEST_CASE("make_stories: a corpus that is the same every time") {
     CHECK(missing.status == 1);
     CHECK(mentions(missing.err, "no/s.txt", "No such file"));
     CHECK(deepseek::read_file(file) == expected);
+}
+
+TEST_CASE("make_stories: --names counts the told stories that keep to their people") {
+    ScratchDirectory const directory;
+    CHECK(count_names("Tom met Mia. \"Hello, Mia!\" said Tom. The rose was red.") == 2);
+    CHECK(count_names("Tom met Mia and Tomas saw Ben.") == 3);
+    CHECK(count_names("") == 0);
+    for (std::uint64_t number = 0; number < 200; ++number) {
+        auto const names = count_names(tell_story(deepseek::Seed{3}, number));
+        CHECK(names >= 1);
+        CHECK(names <= 2);
+    }
+    deepseek::write_file_atomically(directory / "told", R"({"prompt": "Once", "text": " Tom met Mia."}
+{"prompt": "Once", "text": " Tom met Mia. Ben said no."}
+)");
+    auto const judged = run_program("make_stories --names " + word(directory / "told"));
+    CHECK(judged.status == 0);
+    CHECK(mentions(judged.out, "1 of 2 stories"));
+    deepseek::write_file_atomically(directory / "told", "Once\n");
+    auto const refused = run_program("make_stories --names " + word(directory / "told"));
+    CHECK(refused.status == 1);
+    CHECK(mentions(refused.err, "told"));
+    CHECK(run_program("make_stories").status == 2);
 }
