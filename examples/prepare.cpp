@@ -256,7 +256,9 @@ void prepare(Settings const& settings) {
     Encoding encoding(tokenizer, settings.jobs);
     auto const train = encoding.write(split.train, train_file);
     auto const validation = encoding.write(split.validation, validation_file);
-    auto const tokenizer_text = ds::text::to_tokenizer_json(tokenizer.data());
+    auto tokenizer_data = tokenizer.data();
+    ds::text::begin_texts_with(tokenizer_data, tokenizer.end_of_text());
+    auto const tokenizer_text = ds::text::to_tokenizer_json(tokenizer_data);
     tokenizer_file.write(tokenizer_text);
     config_file.write(ds::text::to_tokenizer_config(tokenizer));
     nlohmann::ordered_json const meta = {

@@ -239,6 +239,24 @@ TEST_CASE("loading: a file, a directory, and what names end-of-text") {
         mentions(error_of<FileError>([&] { load_tokenizer(scratch / "empty"); }), "empty", "tokenizer.json"));
 }
 
+TEST_CASE("begin_texts_with: other programs begin texts with the token, encoding here stays as it was") {
+    auto data = parse_tokenizer_json(small().dump());
+    Tokenizer const plain(data);
+    deepseek::text::begin_texts_with(data, 4);
+    auto const processor = nlohmann::json::parse(data.post_processor);
+    CHECK(processor["type"] == "TemplateProcessing");
+    CHECK(processor["single"][0]["SpecialToken"]["id"] == "<|end_of_text|>");
+    CHECK(processor["single"][1]["Sequence"]["id"] == "A");
+    CHECK(processor["special_tokens"]["<|end_of_text|>"]["ids"] == nlohmann::json{4});
+    auto const again = parse_tokenizer_json(deepseek::text::to_tokenizer_json(data));
+    CHECK(again == data);
+    CHECK(Tokenizer(again).encode("ab") == plain.encode("ab"));
+    CHECK(mentions(deepseek::text::to_tokenizer_config(plain), R"("bos_token": "<|end_of_text|>")",
+                   R"("eos_token": "<|end_of_text|>")"));
+    CHECK(mentions(error_of<deepseek::Error>([&] { deepseek::text::begin_texts_with(data, 1); }),
+                   "token 1 is no added token"));
+}
+
 TEST_CASE("loading: saving and loading again gives the same tokenizer") {
     ScratchDirectory const scratch;
     Tokenizer const tokenizer(parse_tokenizer_json(small().dump()));

@@ -13,6 +13,7 @@
 #include <deepseek/io/messages.hpp>
 #include <deepseek/io/model_tensors.hpp>
 #include <deepseek/io/safetensors_writer.hpp>
+#include <deepseek/io/tokenizer_files.hpp>
 #include <deepseek/io/training_state_writer.hpp>
 #include <deepseek/model/weights.hpp>
 
@@ -35,13 +36,14 @@
 //   model.safetensors       weights, router biases included; tensor names of Hugging Face, MTP modules behind the last
 //                           layer. Reading also accepts several files with model.safetensors.index.json
 //   tokenizer.json          copied, where there is one
+//   tokenizer_config.json   how transformers are to read it, copied from beside it
 //
 // and, where a training run is to go on from it:
 //
 //   optimizer.safetensors   AdamW's moments of every weight, as <name>.m and <name>.v
 //   trainer.json            counters, seed, the run's flags
 //
-// Other engines read the former three and do not mind the others.
+// Other engines read the former four and do not mind the others.
 
 namespace deepseek::inline DEEPSEEK_ABI::io {
 
@@ -49,8 +51,8 @@ namespace detail {
 
 // Files that belong to a checkpoint, so that replacing it may delete them: those that this header writes.
 inline bool is_checkpoint_file(std::string_view name) {
-    constexpr std::string_view own[] = {"config.json", "model.safetensors", "tokenizer.json",
-                                        "optimizer.safetensors", "trainer.json"};
+    constexpr std::string_view own[] = {"config.json",           "model.safetensors",     "tokenizer.json",
+                                        "tokenizer_config.json", "optimizer.safetensors", "trainer.json"};
     return std::find(std::begin(own), std::end(own), name) != std::end(own);
 }
 
@@ -62,8 +64,6 @@ inline void expect_no_index(std::filesystem::path const& directory) {
         "mix with; save elsewhere, or remove those files first");
 }
 
-inline constexpr index_t kTokenizerBytes = index_t{512} << 20;
-
 inline std::string torch_dtype(DType type) {
     return type == DType::f64 ? "float64" : type == DType::bf16 ? "bfloat16" : "float32";
 }
@@ -73,7 +73,7 @@ inline std::string torch_dtype(DType type) {
 /// What a checkpoint says beside its weights.
 struct SaveOptions {
     std::optional<DType> dtype{};  ///< of the weights in the file: F64, F32, BF16; default: as they are
-    /// A tokenizer.json to copy; default: that of the checkpoint replaced, if any.
+    /// A tokenizer.json to copy, with the tokenizer_config.json beside it; default: those of the checkpoint replaced.
     std::filesystem::path tokenizer{};
     std::optional<index_t> bos_token{};  ///< for config.json
     std::optional<index_t> eos_token{};  ///< for config.json
@@ -123,7 +123,7 @@ public:
         detail::expect_no_index(directory_.target());
     }
 
-    /// model.safetensors, config.json and tokenizer.json.
+    /// model.safetensors, config.json and the tokenizer's files.
     template <class M, class T, class B>
     void model(B& be, Weights<M, T, B> const& weights, SaveOptions const& options = {}) {
         auto config = config_of<M>();
@@ -139,11 +139,8 @@ public:
         }
         tensors("model.safetensors", output_tensors(be, weights, options.dtype));
         text("config.json", format_config(config));
-        auto const before = directory_.target() / "tokenizer.json";
-        if (!options.tokenizer.empty()) {
-            text("tokenizer.json", read_small_file(options.tokenizer, detail::kTokenizerBytes));
-        } else if (detail::exists(before)) {
-            text("tokenizer.json", read_small_file(before, detail::kTokenizerBytes));
+        for (auto const& [name, contents] : detail::tokenizer_files(options.tokenizer, directory_.target())) {
+            text(name, contents);
         }
     }
 

@@ -413,12 +413,36 @@ inline std::string to_tokenizer_json(TokenizerData const& data) {
     return text + "\n]\n}\n}\n";
 }
 
-/// The text of a tokenizer_config.json to stand beside it: it names the end-of-text token, and tells Hugging Face
-/// transformers that the tokenizer.json is all they need.
+/// Makes Hugging Face tokenizers put a control token before every text, as models see it in training: the token between
+/// documents also begins them. (They do that by the post_processor alone; transformers 5 pays no heed to the flag
+/// add_bos_token.) Here nothing changes: Tokenizer::encode gives the tokens of the text.
+///
+/// Errors:    Error if it is no added token
+inline void begin_texts_with(TokenizerData& data, Token token) {
+    auto const at = std::find_if(data.added.begin(), data.added.end(),
+                                 [&](auto const& added) { return added.id == token; });
+    expects(at != data.added.end(), "token ", token, " is no added token, so no text can begin with it");
+    auto const begin = [&](int sequence) {
+        return detail::json{{"SpecialToken", {{"id", at->content}, {"type_id", sequence}}}};
+    };
+    auto const sequence = [](char const* name, int type) {
+        return detail::json{{"Sequence", {{"id", name}, {"type_id", type}}}};
+    };
+    detail::json const special = {{"id", at->content}, {"ids", {token}}, {"tokens", {at->content}}};
+    detail::json const processor = {{"type", "TemplateProcessing"},
+                                    {"single", {begin(0), sequence("A", 0)}},
+                                    {"pair", {begin(0), sequence("A", 0), begin(1), sequence("B", 1)}},
+                                    {"special_tokens", {{at->content, special}}}};
+    data.post_processor = processor.dump();
+}
+
+/// The text of a tokenizer_config.json to stand beside it: it names the end-of-text token, which begins texts as well,
+/// and tells Hugging Face transformers that the tokenizer.json is all they need.
 inline std::string to_tokenizer_config(Tokenizer const& tokenizer) {
     detail::json config = {{"tokenizer_class", "PreTrainedTokenizerFast"},
                            {"clean_up_tokenization_spaces", false}};
     if (tokenizer.has_end_of_text()) {
+        config["bos_token"] = tokenizer.bytes(tokenizer.end_of_text());
         config["eos_token"] = tokenizer.bytes(tokenizer.end_of_text());
     }
     return config.dump(2) + "\n";
