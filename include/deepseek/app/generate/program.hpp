@@ -161,7 +161,7 @@ inline int generate(Program const& program, GenerateSettings settings, std::stri
     }
 
     auto const directory = io::existing_directory(settings.model);
-    expects<FileError>(std::filesystem::is_directory(directory), settings.model, ": no such model directory");
+    expects<FileError>(io::detail::is_directory(directory), settings.model, ": no such model directory");
     auto const config = io::read_config(directory);
     auto const& model = choose_model(config, (directory / "config.json").native(), models);
     auto const tokenizer = text::load_tokenizer(directory);

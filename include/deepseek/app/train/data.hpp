@@ -68,7 +68,7 @@ inline std::optional<data::TokenMeta> read_meta(TrainSettings const& settings, i
     expects<FileError>(io::detail::is_directory(directory), settings.data,
                        ": no such directory; prepare makes one from text");
     auto const path = directory / "meta.json";
-    if (!std::filesystem::exists(path)) {
+    if (!io::detail::exists(path)) {
         return std::nullopt;  // files of other programs: ids are checked as they are read
     }
     auto const meta = data::read_token_meta(path);
@@ -82,7 +82,7 @@ inline std::optional<data::TokenMeta> read_meta(TrainSettings const& settings, i
 // It goes into the model's directory. That it cannot be used there is better known before the run than after.
 inline std::filesystem::path check_tokenizer(TrainSettings const& settings, index_t vocabulary) {
     auto const path = io::existing_directory(settings.data) / "tokenizer.json";
-    if (!std::filesystem::exists(path)) {
+    if (!io::detail::exists(path)) {
         return {};
     }
     auto const size = text::load_tokenizer(path).vocabulary_size();

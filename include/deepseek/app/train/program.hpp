@@ -51,7 +51,7 @@ public:
 
 inline bool holds_model(std::filesystem::path const& directory) {
     for (char const* name : {"config.json", "model.safetensors", "trainer.json"}) {
-        if (std::filesystem::exists(io::existing_directory(directory) / name)) {
+        if (io::detail::exists(io::existing_directory(directory) / name)) {
             return true;
         }
     }
@@ -71,20 +71,21 @@ inline std::optional<std::filesystem::path> checkpoint_to_resume(TrainFlags cons
     if (settings.out.empty()) {
         throw UsageError("--resume needs the directory of the run: --out DIR");
     }
-    auto const directory = io::existing_directory(elsewhere ? settings.resume : settings.out);
-    if (settings.resume == "auto" && !std::filesystem::exists(directory / "trainer.json")) {
+    std::filesystem::path const directory = elsewhere ? settings.resume : settings.out;
+    bool const is_run = io::detail::exists(io::existing_directory(directory) / "trainer.json");
+    if (settings.resume == "auto" && !is_run) {
         return std::nullopt;
     }
-    expects<FileError>(std::filesystem::exists(directory / "trainer.json"), directory.native(),
-                       ": holds no run to continue (no trainer.json)");
-    return directory;
+    expects<FileError>(is_run, directory.native(), ": holds no run to continue (no trainer.json)");
+    return directory;  // what a crash left in it moves before it is read
 }
 
 // A run or a model that is already there is never overwritten by another.
 inline void protect_output(TrainSettings const& settings, std::optional<std::filesystem::path> const& resumed,
                            std::filesystem::path const& best) {
     std::error_code ignored;
-    if (resumed && std::filesystem::equivalent(*resumed, io::existing_directory(settings.out), ignored)) {
+    if (resumed && std::filesystem::equivalent(io::existing_directory(*resumed),
+                                               io::existing_directory(settings.out), ignored)) {
         return;
     }
     expects<FileError>(!holds_model(settings.out), settings.out,
@@ -108,8 +109,8 @@ inline Trainable const& complete(TrainFlags& flags, TrainSettings& settings,
                                  std::optional<std::filesystem::path> const& resumed,
                                  std::span<Trainable const> models) {
     if (resumed) {
-        auto const file = *resumed / "trainer.json";
-        flags.complete(io::parse_training_state(read_file(file), file.native()).options, file.native());
+        auto const file = io::existing_directory(*resumed) / "trainer.json";
+        flags.complete(io::parse_training_state(read_small_file(file), file.native()).options, file.native());
     } else if (flags.given("--max-minutes") && !flags.given("--steps")) {
         flags.complete({{"steps", "0"}}, "--max-minutes");
     }
@@ -150,8 +151,10 @@ inline void train(TrainFlags& flags, TrainSettings& settings, std::string const&
     request.lock = &lock;
     protect_output(settings, resumed, best_directory(lock));
     // Resuming may happen elsewhere.
-    request.settings.data = request.flags["data"] =
-        std::filesystem::absolute(settings.data).lexically_normal().native();
+    std::error_code code;
+    auto const data = std::filesystem::absolute(settings.data, code).lexically_normal();
+    expects<FileError>(!code, settings.data, ": ", code.message());
+    request.settings.data = request.flags["data"] = data.native();
     Run(request, model.make(request.options, settings.threads)).run();
 }
 

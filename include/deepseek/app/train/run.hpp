@@ -228,7 +228,8 @@ inline Run::Run(TrainRequest const& request, std::unique_ptr<Training> training)
             facts_.mtp_depth, " tokens that model ", settings_.model, " predicts ahead");
     check_output();
     if (request_.resume_from) {
-        detail::expect_same_tokenizer(*request_.resume_from / "tokenizer.json", data_.tokenizer());
+        detail::expect_same_tokenizer(io::existing_directory(*request_.resume_from) / "tokenizer.json",
+                                      data_.tokenizer());
         auto const resumed = training_->load(*request_.resume_from);
         data_.seek(resumed.data_position);
         validation_loss_ = resumed.validation_loss;
