@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <array>
+#include <cstdint>
 
 namespace ds = deepseek;
 
@@ -50,5 +51,22 @@ TEST_CASE("batch: as many tokens and targets as it says, or a ShapeError") {
     auto batch = data.batch();
     batch.targets = batch.targets.first(5);
     CHECK_THROWS_WITH_AS(ds::check_batch(batch, 10), "batch: 6 tokens and 5 targets for 2 x 3 positions",
+                         ds::ShapeError);
+}
+
+TEST_CASE("batch: documents are as many as tokens, and their numbers grow within a sequence") {
+    Data const data;
+    auto batch = data.batch();
+    std::array<std::int32_t, 6> documents{0, 0, 7, 3, 3, 3};
+    batch.documents = documents;
+    ds::check_batch(batch, 10);
+    documents[2] = -1;
+    CHECK_THROWS_WITH_AS(
+        ds::check_batch(batch, 10),
+        "batch: document -1 behind 0 in sequence 0 at position 2; numbers of documents grow within a "
+        "sequence",
+        ds::Error);
+    batch.documents = batch.documents.first(5);
+    CHECK_THROWS_WITH_AS(ds::check_batch(batch, 10), "batch: 5 documents for 2 x 3 positions",
                          ds::ShapeError);
 }

@@ -48,6 +48,9 @@ struct Inputs {
         reference::Attention a{size(options.sequences), size(length_q), size(length_k),
                                size(W::heads),          size(W::nope),  size(W::rope),
                                size(W::value),          options.causal, options.scale};
+        if (options.first_key != nullptr) {
+            a.first_key.assign(options.first_key, options.first_key + q.rows());
+        }
         if (options.dropout.active()) {
             a.kept = [a, dropout = options.dropout](std::size_t s, std::size_t h, std::size_t i,
                                                     std::size_t j) {

@@ -10,7 +10,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <limits>
+#include <utility>
+#include <vector>
 
 using namespace deepseek_tests;
 
@@ -90,4 +93,72 @@ TEST_CASE_TEMPLATE("attention: a query that sees no key gives zeros and gradient
             }
             CHECK(std::isfinite(r.lse(4, 1)));
         });
+}
+
+namespace {
+
+// The first keys of documents that begin at `begins` (0 among them) in each of two sequences of `length`.
+std::vector<std::int32_t> first_keys(index_t length, std::vector<index_t> const& first,
+                                     std::vector<index_t> const& second) {
+    std::vector<std::int32_t> keys;
+    for (auto const* const begins : {&first, &second}) {
+        for (index_t i = 0; i < length; ++i) {
+            auto const next = std::upper_bound(begins->begin(), begins->end(), i);
+            keys.push_back(static_cast<std::int32_t>(*(next - 1)));
+        }
+    }
+    return keys;
+}
+
+}  // namespace
+
+TEST_CASE_TEMPLATE("attention: documents of a sequence do not see each other", T, float, double) {
+    auto const few = first_keys(9, {0, 4, 5}, {0});
+    check_against_formula<T, Wide>(9, 9, {.sequences = 2, .first_key = few.data()});
+    // At and beside the edges of tiles; a document longer than a task, and some of a single token.
+    auto const many = first_keys(300, {0, 1, 2, 66, 130, 290}, {0, 63, 64, 65, 299});
+    check_against_formula<T, Even>(300, 300, {.sequences = 2, .first_key = many.data()});
+    check_against_formula<T, Usual>(300, 300,
+                                    {.sequences = 2, .dropout = dropping(0.3), .first_key = many.data()});
+}
+
+TEST_CASE_TEMPLATE("attention: on the Cpu a document has the bits that it has alone", T, float, double) {
+    auto const keys = first_keys(200, {0, 70, 75}, {0, 130});
+    Inputs<T, Usual> const in(200, 200, {.sequences = 2, .scale = 0.1, .first_key = keys.data()});
+    ds::Cpu cpu{{.threads = 2}};
+    auto const whole = attend(cpu, in);
+    for (auto const& [begin, end] :
+         {std::pair<index_t, index_t>{0, 70}, {70, 75}, {75, 200}, {200, 330}, {330, 400}}) {
+        Inputs<T, Usual> part(end - begin, end - begin, {.scale = 0.1});
+        auto const copy = [&](auto& to, auto const& from, index_t shift) {
+            for (index_t r = 0; r < end - begin; ++r) {
+                std::copy_n(from.view().row(r + shift), from.view().cols, to.view().row(r));
+            }
+        };
+        copy(part.q, in.q, begin);
+        copy(part.kv, in.kv, begin);
+        copy(part.kr, in.kr, begin);
+        copy(part.dout, in.dout, begin);
+        auto const alone = attend(cpu, part);
+        auto cut = alone;
+        copy(cut.out, whole.out, begin);
+        copy(cut.lse, whole.lse, begin);
+        copy(cut.dq, whole.dq, begin);
+        copy(cut.dkv, whole.dkv, begin);
+        copy(cut.dkr, whole.dkr, begin);
+        CAPTURE(begin);
+        CHECK(same_bits(cut, alone));
+    }
+}
+
+TEST_CASE(
+    "attention: documents need a causal call with as many queries as keys, and must begin where they say") {
+    ds::Cpu cpu{{.threads = 1}};
+    std::vector<std::int32_t> const keys(9);
+    CHECK_THROWS_AS(attend(cpu, Inputs<float, Wide>(9, 9, {.causal = false, .first_key = keys.data()})),
+                    ds::Error);
+    CHECK_THROWS_AS(attend(cpu, Inputs<float, Wide>(5, 9, {.first_key = keys.data()})), ds::Error);
+    std::vector<std::int32_t> const wrong{0, 0, 1, 1, 1, 1, 1, 1, 1};
+    CHECK_THROWS_WITH_AS(attend(cpu, Inputs<float, Wide>(9, 9, {.first_key = wrong.data()})),
+                         "attention: query 2 of sequence 0 begins a document at 1", ds::Error);
 }

@@ -30,7 +30,7 @@ void adamw_impl(Special& be, T*, T const*, T*, T*, ds::index_t, ds::ops::AdamWSt
 template <ds::index_t Heads, ds::index_t HeadStride, ds::index_t Offset, class T, ds::index_t C,
           ds::index_t Dim>
 void rotate_impl(Special& be, ds::Rows<T, C>, ds::ops::RotaryTable<Dim> const&, ds::index_t, ds::index_t,
-                 ds::ops::Direction) {
+                 ds::ops::Direction, std::int32_t const*) {
     be.called +=
         "rotate " + std::to_string(Heads) + ' ' + std::to_string(HeadStride) + ' ' + std::to_string(Offset);
 }

@@ -6,8 +6,10 @@
 #include "reference/rows.hpp"
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <vector>
 
 namespace ds = deepseek;
@@ -216,4 +218,28 @@ TEST_CASE("rotary embedding: what makes no sense is refused") {
     CHECK_THROWS_WITH_AS(rotate(cpu, five, table, 5, -1), "rotate: the first position is -1", ds::ShapeError);
     Table<float, kWidth> none(0);
     CHECK_NOTHROW(rotate(cpu, none, table, 0, 0));
+}
+
+TEST_CASE_TEMPLATE("rotate: positions count from the beginning of the row's document", T, float, double) {
+    ds::ops::RotaryTable<kDim> const table{ds::Rope{}};
+    std::int32_t const starts[] = {0, 0, 0, 3, 3, 5, 5, 5, 5, 5, 0, 1, 1, 1, 1, 1, 1, 1, 1, 9};
+    auto const x = Table<T, kWidth>::random(20, 4);
+    on_every_backend(
+        [&](auto& be) {
+            auto y = x;
+            ds::ops::rotate<kHeads, kHeadStride, kOffset>(be, y.view(), table, 10, 100,
+                                                          ds::ops::Direction::forward, starts);
+            return y;
+        },
+        [&](Table<T, kWidth> const& y) {
+            // Row by row, each alone at its position.
+            ds::Cpu cpu{{.threads = 1}};
+            auto expected = x;
+            for (index_t row = 0; row < 20; ++row) {
+                auto one = x;
+                rotate(cpu, one, table, 1, 100 + row % 10 - starts[row]);
+                std::copy_n(one.view().row(row), kWidth, expected.view().row(row));
+            }
+            CHECK(difference(y.doubles(), expected.doubles()) < rounding<T>(16));
+        });
 }

@@ -33,7 +33,13 @@ struct Attention {
     std::size_t out_at(std::size_t s, std::size_t h, std::size_t i) const {
         return ((s * length_q + i) * heads + h) * value;
     }
-    bool visible(std::size_t i, std::size_t j) const { return !causal || j + length_q <= i + length_k; }
+    /// The first key each query sees, [sequences, length_q]; empty: 0.
+    std::vector<std::size_t> first_key{};
+
+    bool visible(std::size_t s, std::size_t i, std::size_t j) const {
+        return (!causal || j + length_q <= i + length_k) &&
+               (first_key.empty() || j >= first_key[s * length_q + i]);
+    }
 };
 
 struct AttentionForward {
@@ -59,13 +65,13 @@ inline AttentionForward attention(Attention const& a, Numbers const& q, Numbers 
                     for (std::size_t c = 0; c < a.rope; ++c) {
                         scores[j] += a.scale * q[a.q_at(s, h, i) + a.nope + c] * kr[a.kr_at(s, j) + c];
                     }
-                    if (a.visible(i, j)) {
+                    if (a.visible(s, i, j)) {
                         top = std::fmax(top, scores[j]);
                     }
                 }
                 double sum = 0;
                 for (std::size_t j = 0; j < a.length_k; ++j) {
-                    scores[j] = a.visible(i, j) ? std::exp(scores[j] - top) : 0;
+                    scores[j] = a.visible(s, i, j) ? std::exp(scores[j] - top) : 0;
                     sum += scores[j];
                 }
                 if (sum > 0) {

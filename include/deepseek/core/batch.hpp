@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 
 namespace deepseek::inline DEEPSEEK_ABI {
@@ -18,6 +19,10 @@ namespace deepseek::inline DEEPSEEK_ABI {
 /// balance loss. So padding is any token with an ignored target, behind the text. Losses are means over the targets that
 /// count; where several batches make one step or evaluation, each weighs as many of them as it has.
 ///
+/// Several documents may share a sequence: `documents` then has the number of every token's document, which grows from one
+/// to the next. Attention and MTP do not look from one into another and positions begin anew, so that losses and
+/// gradients are those of the documents apart; the sequence of the balance loss stays the whole one.
+///
 /// Shapes:    tokens, targets [sequences, length], row-major, so that targets[s, t] == tokens[s, t + 1] in a window;
 ///            tokens in [0, vocabulary), targets likewise or ignored
 struct Batch {
@@ -25,6 +30,7 @@ struct Batch {
     std::span<Token const> targets;
     index_t sequences = 0;
     index_t length = 0;
+    std::span<std::int32_t const> documents{};  ///< [sequences, length], or empty: every sequence is one
 };
 
 /// Whether a target is left out of losses: -1, or -100 as PyTorch writes it.
@@ -48,8 +54,9 @@ namespace detail {
 
 /// Checks what a caller hands in: one pass over its ids.
 ///
-/// Errors:    ShapeError if there are not sequences * length tokens and targets; Error naming the first token that is
-///            outside [0, vocabulary), or target that is neither that nor ignored
+/// Errors:    ShapeError if there are not sequences * length tokens and targets, or documents where there are any; Error
+///            naming the first token that is outside [0, vocabulary), target that is neither that nor ignored, or
+///            document with a smaller number than the one before it in the sequence
 inline void check_batch(Batch const& batch, index_t vocabulary) {
     auto const count = static_cast<std::size_t>(checked_mul(batch.sequences, batch.length));
     expects<ShapeError>(batch.tokens.size() == count && batch.targets.size() == count,
@@ -65,6 +72,17 @@ inline void check_batch(Batch const& batch, index_t vocabulary) {
     if (target != batch.targets.end()) {
         detail::refuse_token(batch, batch.targets, target, vocabulary, "target",
                              "; targets to ignore are -1 or -100");
+    }
+    if (batch.documents.empty()) {
+        return;
+    }
+    expects<ShapeError>(batch.documents.size() == count, "batch: ", batch.documents.size(), " documents for ",
+                        batch.sequences, " x ", batch.length, " positions");
+    for (index_t row = 1; row < batch.sequences * batch.length; ++row) {
+        auto const* const document = batch.documents.data() + row;
+        expects(row % batch.length == 0 || document[0] >= document[-1], "batch: document ", document[0],
+                " behind ", document[-1], " in sequence ", row / batch.length, " at position ",
+                row % batch.length, "; numbers of documents grow within a sequence");
     }
 }
 

@@ -5,6 +5,8 @@
 #include <deepseek/core/index.hpp>
 #include <deepseek/core/random.hpp>
 
+#include <cstdint>
+
 namespace deepseek::inline DEEPSEEK_ABI {
 
 /// What the rows of one forward or backward pass are: `sequences` of `length` consecutive tokens each, one sequence
@@ -23,6 +25,10 @@ struct Pass {
     Token const* targets = nullptr;
     /// In the backend's memory, of every sequence: its share in the balance loss. Null: 1 / sequences.
     double const* sequence_weights = nullptr;
+
+    /// In the backend's memory, of every row: the place in its sequence at which its document begins. Attention looks no
+    /// further back and positions count from there. Null: every sequence is one document.
+    std::int32_t const* document_starts = nullptr;
 
     bool recompute = false;  ///< blocks keep only their input and run forward again in the backward pass
 

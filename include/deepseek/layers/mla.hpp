@@ -241,8 +241,10 @@ private:
     // Rotates the rotary part of every head's query, and the shared key.
     static void rotate(auto& be, Pass const& pass, auto q, auto key, ops::Direction direction) {
         static constexpr ops::RotaryTable<RopeDim> table{Options.rope};
-        ops::rotate<Heads, qk_dim, NopeDim>(be, q, table, pass.length, pass.position, direction);
-        ops::rotate<1, RopeDim, 0>(be, key, table, pass.length, pass.position, direction);
+        ops::rotate<Heads, qk_dim, NopeDim>(be, q, table, pass.length, pass.position, direction,
+                                            pass.document_starts);
+        ops::rotate<1, RopeDim, 0>(be, key, table, pass.length, pass.position, direction,
+                                   pass.document_starts);
     }
 
     static auto latent(auto both) { return both.template columns<0, KVRank>(); }
@@ -251,8 +253,10 @@ private:
     static double scale() { return ops::softmax_scale(qk_dim, Options.rope); }
 
     static AttentionOptions attending(Pass const& pass) {
-        return {
-            .sequences = pass.sequences, .scale = scale(), .dropout = {pass.attention_dropout, pass.random}};
+        return {.sequences = pass.sequences,
+                .scale = scale(),
+                .dropout = {pass.attention_dropout, pass.random},
+                .first_key = pass.document_starts};
     }
 };
 

@@ -24,6 +24,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <type_traits>
 
@@ -213,6 +214,7 @@ private:
         if (shorter.targets != nullptr) {
             shorter.targets = tape.targets[depth];
         }
+        shorter.document_starts = tape.document_starts[depth];
         return shorter;
     }
 
@@ -249,28 +251,54 @@ private:
         if (!pass.recompute) {
             tape.blocks = Blocks::template take_saved<T>(arena, count);
         }
-        for (std::size_t k = 0; k <= Depth; ++k) {
-            auto const depth = static_cast<index_t>(k);
-            auto const rows = count - depth * pass.sequences;
-            tape.tokens[k] = arena.template take<Token>(rows);
-            tape.targets[k] = arena.template take<Token>(rows);
-            if (k == 0) {
-                auto const bytes = count * static_cast<index_t>(sizeof(Token));
-                be.copy_from_host(tape.tokens[0], batch.tokens.data(), bytes);
-                be.copy_from_host(tape.targets[0], batch.targets.data(), bytes);
-                if (tape.counted < count) {
-                    auto* const weights = arena.template take<double>(pass.sequences);
-                    ops::sequence_weights(be, weights, tape.targets[0], pass.sequences, pass.length);
-                    tape.pass.targets = tape.targets[0];
-                    tape.pass.sequence_weights = weights;
-                }
-            } else {
-                ops::shift_tokens(be, tape.tokens[k], tape.tokens[0], pass.sequences, pass.length, depth);
-                ops::shift_tokens(be, tape.targets[k], tape.targets[0], pass.sequences, pass.length, depth);
-                tape.mtp[k - 1] = MtpModule::template take_saved<T>(arena, rows);
-            }
+        take_inputs(be, tape, batch, arena);
+        for (std::size_t k = 1; k <= Depth; ++k) {
+            take_shifted_inputs(be, tape, k, arena);
+            auto const rows = count - static_cast<index_t>(k) * pass.sequences;
+            tape.mtp[k - 1] = MtpModule::template take_saved<T>(arena, rows);
         }
         return tape;
+    }
+
+    // The batch in the backend's memory, and what a pass has to know of it where not all rows are alike.
+    template <class T, class B>
+    static void take_inputs(B& be, Tape<T>& tape, Batch const& batch, Arena<B>& arena) {
+        auto& pass = tape.pass;
+        auto const count = pass.rows();
+        auto const bytes = count * static_cast<index_t>(sizeof(Token));
+        tape.tokens[0] = arena.template take<Token>(count);
+        tape.targets[0] = arena.template take<Token>(count);
+        be.copy_from_host(tape.tokens[0], batch.tokens.data(), bytes);
+        be.copy_from_host(tape.targets[0], batch.targets.data(), bytes);
+        if (!batch.documents.empty()) {
+            auto* const starts = arena.template take<std::int32_t>(count);
+            be.copy_from_host(starts, batch.documents.data(),
+                              count * static_cast<index_t>(sizeof(std::int32_t)));
+            ops::find_document_starts(be, starts, pass.sequences, pass.length);
+            pass.document_starts = tape.document_starts[0] = starts;
+        }
+        if (tape.counted < count || !batch.documents.empty()) {
+            auto* const weights = arena.template take<double>(pass.sequences);
+            ops::sequence_weights(be, weights, tape.targets[0], pass.sequences, pass.length);
+            pass.targets = tape.targets[0];
+            pass.sequence_weights = weights;
+        }
+    }
+
+    template <class T, class B>
+    static void take_shifted_inputs(B& be, Tape<T>& tape, std::size_t k, Arena<B>& arena) {
+        auto const& pass = tape.pass;
+        auto const depth = static_cast<index_t>(k);
+        auto const rows = pass.rows() - depth * pass.sequences;
+        tape.tokens[k] = arena.template take<Token>(rows);
+        tape.targets[k] = arena.template take<Token>(rows);
+        ops::shift_tokens(be, tape.tokens[k], tape.tokens[0], pass.sequences, pass.length, depth);
+        ops::shift_tokens(be, tape.targets[k], tape.targets[0], pass.sequences, pass.length, depth);
+        if (pass.document_starts != nullptr) {
+            tape.document_starts[k] = arena.template take<std::int32_t>(rows);
+            ops::shift_documents(be, tape.document_starts[k], tape.targets[k], tape.document_starts[0],
+                                 pass.sequences, pass.length, depth);
+        }
     }
 
     // The head works on parts of the rows, so that the logits of a whole batch never exist at once. A part is large

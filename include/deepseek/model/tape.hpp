@@ -26,6 +26,8 @@ struct model_tape {
     index_t counted = 0;                      // targets of the main model that are not ignored
     std::array<Token*, depth + 1> tokens{};   // [0]: the batch's; [k]: k further on, k rows fewer
     std::array<Token*, depth + 1> targets{};  // likewise
+    // Where documents begin; null where every sequence is one. See Pass.
+    std::array<std::int32_t*, depth + 1> document_starts{};
     // The residual stream before every block and behind the last.
     std::array<Rows<T, M::width>, M::layers + 1> hidden{};
     Rows<accumulate_t<T>, 1> inverse_rms{};

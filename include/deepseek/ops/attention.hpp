@@ -32,6 +32,8 @@ struct AttentionWidths {
         expects<ShapeError>(rotary_keys == keys, op, ": kv has ", keys, " rows, kr has ", rotary_keys);
         expects(options.dropout.rate >= 0 && options.dropout.rate < 1, op, ": dropout rate ",
                 options.dropout.rate, " is outside [0, 1)");
+        expects(options.first_key == nullptr || (options.causal && queries == keys), op,
+                ": documents need causal attention and as many queries as keys");
         return {options, queries / sequences, keys / sequences, Heads, nope, RopeDim, value};
     }
 };
@@ -44,8 +46,8 @@ namespace ops {
 /// rotary key for all heads. Never holds the scores of a whole head.
 ///
 /// Within a head q is [nope | rope] and kv is [k_nope | v]; q and kr are already rotated. Rows are `sequences`
-/// sequences of equal length; with causal, query i of a sequence sees keys 0 … i + (length_k - length_q). Dropout acts
-/// on the probabilities. A row that sees no key, or whose every score is -inf, gives zeros.
+/// sequences of equal length; with causal, query i of a sequence sees keys 0 … i + (length_k - length_q), with first_key
+/// those from there on. Dropout acts on the probabilities. A row that sees no key, or whose every score is -inf, gives zeros.
 ///
 /// Shapes:    out [queries, Heads * Value]; lse [queries, Heads]; q [queries, Heads * (Nope + RopeDim)];
 ///            kv [keys, Heads * (Nope + Value)]; kr [keys, RopeDim]

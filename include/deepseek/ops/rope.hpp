@@ -9,21 +9,24 @@
 #include <deepseek/ops/generic/rope.hpp>
 #include <deepseek/ops/rotary_table.hpp>
 
+#include <cstdint>
+
 namespace deepseek::inline DEEPSEEK_ABI::ops {
 
 /// Whether an operation computes a value from inputs or a gradient from that of the value.
 enum class Direction : bool { forward, backward };
 
 /// Rotates in place, in every row, `Heads` parts of width Dim; the first begins at column Offset, each next one
-/// HeadStride later. Row r is at position first + r % length. Backward rotates the other way.
+/// HeadStride later. Row r is at position first + r % length, less starts[r] where documents begin inside a sequence.
+/// Backward rotates the other way.
 ///
-/// Shapes:    x [rows, C], rows a multiple of length
+/// Shapes:    x [rows, C], rows a multiple of length; starts [rows], at most r % length, or null
 /// Precision: angles as RotaryTable says; cosine and sine within an ulp of x's type
 /// Errors:    ShapeError if the rows are not whole sequences or the first position is negative
 /// Source:    Su et al. 2021
 template <index_t Heads, index_t HeadStride, index_t Offset, class B, class T, index_t C, index_t Dim>
 void rotate(B& be, Rows<T, C> x, RotaryTable<Dim> const& table, index_t length, index_t first,
-            Direction direction = Direction::forward) {
+            Direction direction = Direction::forward, std::int32_t const* starts = nullptr) {
     static_assert(Heads > 0 && Offset >= 0 && (Heads == 1 || HeadStride >= Dim) &&
                       Offset + (Heads - 1) * HeadStride + Dim <= C,
                   "rotate: the parts overlap or reach beyond the row");
@@ -34,13 +37,13 @@ void rotate(B& be, Rows<T, C> x, RotaryTable<Dim> const& table, index_t length, 
                         length);
     expects<ShapeError>(first >= 0, "rotate: the first position is ", first);
     if constexpr (requires {
-                      rotate_impl<Heads, HeadStride, Offset>(be, x, table, length, first, direction);
+                      rotate_impl<Heads, HeadStride, Offset>(be, x, table, length, first, direction, starts);
                   }) {
-        rotate_impl<Heads, HeadStride, Offset>(be, x, table, length, first, direction);
+        rotate_impl<Heads, HeadStride, Offset>(be, x, table, length, first, direction, starts);
     } else {
         using Body = generic::Rotate<T, C, Dim, Heads, HeadStride, Offset>;
         be.for_each(x.rows, 8 * Dim + 2 * Heads * Dim,
-                    Body{x, table, length, first, direction == Direction::backward});
+                    Body{x, table, length, first, direction == Direction::backward, starts});
     }
 }
 

@@ -7,6 +7,7 @@
 #include <deepseek/core/view.hpp>
 #include <deepseek/ops/generic/shift.hpp>
 
+#include <cstdint>
 #include <type_traits>
 
 // What multi-token prediction does to sequences: the k-th depth is k rows shorter, sees tokens k further on and the
@@ -26,6 +27,35 @@ void shift_tokens(B& be, Token* out, Token const* in, index_t sequences, index_t
         shift_tokens_impl(be, out, in, sequences, length, shift);
     } else {
         be.for_each(sequences, length, generic::ShiftTokens{out, in, length, shift});
+    }
+}
+
+/// Where the document of every token begins in its sequence, from the documents' numbers, in place.
+///
+/// Shapes:    documents [sequences, length], not falling within a sequence
+template <class B>
+void find_document_starts(B& be, std::int32_t* documents, index_t sequences, index_t length) {
+    if constexpr (requires { find_document_starts_impl(be, documents, sequences, length); }) {
+        find_document_starts_impl(be, documents, sequences, length);
+    } else {
+        be.for_each(sequences, length, generic::FindDocumentStarts{documents, length});
+    }
+}
+
+/// What documents are for rows that look `shift` tokens ahead: out[s, i] = starts[s, i]; a target whose row looks into
+/// another document becomes -1.
+///
+/// Shapes:    starts [sequences, length]; out, targets [sequences, length - shift]
+/// Errors:    ShapeError unless 0 <= shift <= length
+template <class B>
+void shift_documents(B& be, std::int32_t* out, Token* targets, std::int32_t const* starts, index_t sequences,
+                     index_t length, index_t shift) {
+    expects<ShapeError>(shift >= 0 && shift <= length, "shift_documents: by ", shift, " in sequences of ",
+                        length);
+    if constexpr (requires { shift_documents_impl(be, out, targets, starts, sequences, length, shift); }) {
+        shift_documents_impl(be, out, targets, starts, sequences, length, shift);
+    } else {
+        be.for_each(sequences, length, generic::ShiftDocuments{out, targets, starts, length, shift});
     }
 }
 

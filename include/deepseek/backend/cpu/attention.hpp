@@ -98,17 +98,56 @@ void attention_backward(Pool& pool, Scratch& scratch, Strided<T> dq, Strided<T> 
 
 }  // namespace cpu
 
+namespace cpu {
+
+// Calls f(shape, slice) for every document of all sequences: its extents, and what makes its rows of all rows. Each is
+// computed as a sequence of its own, so none pays for keys it does not see.
+template <class F>
+void for_documents(AttentionShape const& shape, F const& f) {
+    auto const length = shape.length_k;
+    for (index_t sequence = 0; sequence < shape.sequences; ++sequence) {
+        auto const* const first_key = shape.first_key + sequence * length;
+        for (index_t begin = 0, end = 0; begin < length; begin = end) {
+            while (end < length && first_key[end] == begin) {
+                ++end;
+            }
+            expects(end > begin, "attention: query ", begin, " of sequence ", sequence,
+                    " begins a document at ", first_key[begin]);
+            f(shape.document(sequence, begin, end - begin), [=](auto rows) {
+                rows.data = rows.row(sequence * length + begin);
+                rows.rows = end - begin;
+                return rows;
+            });
+        }
+    }
+}
+
+}  // namespace cpu
+
 template <std::same_as<Cpu> B, std::floating_point T>
 void attention_impl(B& be, Strided<T> out, Strided<T> lse, Strided<T const> q, Strided<T const> kv,
                     Strided<T const> kr, AttentionShape const& shape) {
-    cpu::attention(be.pool(), out, lse, q, kv, kr, shape);
+    if (shape.first_key == nullptr) {
+        cpu::attention(be.pool(), out, lse, q, kv, kr, shape);
+        return;
+    }
+    cpu::for_documents(shape, [&](AttentionShape const& document, auto const& of) {
+        cpu::attention(be.pool(), of(out), of(lse), of(q), of(kv), of(kr), document);
+    });
 }
 
 template <std::same_as<Cpu> B, std::floating_point T>
 void attention_backward_impl(B& be, Strided<T> dq, Strided<T> dkv, Strided<T> dkr, Strided<T const> dout,
                              Strided<T const> out, Strided<T const> lse, Strided<T const> q,
                              Strided<T const> kv, Strided<T const> kr, AttentionShape const& shape) {
-    cpu::attention_backward(be.pool(), be.scratch(), dq, dkv, dkr, dout, out, lse, q, kv, kr, shape);
+    if (shape.first_key == nullptr) {
+        cpu::attention_backward(be.pool(), be.scratch(), dq, dkv, dkr, dout, out, lse, q, kv, kr, shape);
+        return;
+    }
+    cpu::for_documents(shape, [&](AttentionShape const& document, auto const& of) {
+        cpu::attention_backward(be.pool(), be.scratch(), of(dq), of(dkv), of(dkr), of(dout), of(out), of(lse),
+                                of(q), of(kv), of(kr), document);
+    });
 }
 
 }  // namespace deepseek::inline DEEPSEEK_ABI

@@ -201,7 +201,7 @@ public:
     /// Dropout's factors of key `key` in every lane.
     void kept(T* to, index_t sequence, index_t head, index_t key) const {
         auto const first = shape_->probability(sequence, head, begin_, key);
-        auto const step = static_cast<std::uint64_t>(shape_->length_k);
+        auto const step = static_cast<std::uint64_t>(shape_->keys_numbered());
         for (std::uint64_t lane = 0; lane < AttentionTile<T>::kQueries; ++lane) {
             to[lane] = shape_->dropout.template factor<T>(first + lane * step);
         }

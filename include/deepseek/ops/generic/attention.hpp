@@ -35,6 +35,11 @@ struct AttentionInputs {
     DEEPSEEK_HD index_t query_row(index_t sequence, index_t i) const { return sequence * shape.length_q + i; }
     DEEPSEEK_HD index_t key_row(index_t sequence, index_t j) const { return sequence * shape.length_k + j; }
 
+    /// The first key, in its sequence, that a query sees.
+    DEEPSEEK_HD index_t first_key(index_t query_row) const {
+        return shape.first_key == nullptr ? 0 : index_t{shape.first_key[query_row]};
+    }
+
     /// [nope | rope] of one head
     DEEPSEEK_HD T const* query_head(index_t row, index_t head) const {
         return q.row(row) + head * shape.key_width();
@@ -92,7 +97,7 @@ struct AttentionForward {
         constexpr Sum kNothing = -std::numeric_limits<Sum>::infinity();
         Sum largest = kNothing;
         Sum total = 0;  // of exp(score - largest)
-        for (index_t j = 0; j < visible; ++j) {
+        for (auto j = in.first_key(row); j < visible; ++j) {
             auto const score = in.score(row, in.key_row(sequence, j), head);
             if (score > largest) {
                 total = total * std::exp(largest - score) + 1;
@@ -108,7 +113,7 @@ struct AttentionForward {
         for (index_t c = 0; c < shape.value; ++c) {
             sum[c] = 0;
         }
-        for (index_t j = 0; j < visible; ++j) {
+        for (auto j = in.first_key(row); j < visible; ++j) {
             auto const key = in.key_row(sequence, j);
             auto const weight = in.probability(row, key, head, log_sum_exp) * in.kept(sequence, head, i, j);
             auto const* const value = in.key_head(key, head) + shape.nope;
@@ -181,7 +186,7 @@ struct AttentionQueryGradient {
         for (index_t c = 0; c < shape.key_width(); ++c) {
             sum[c] = 0;
         }
-        for (index_t j = 0; j < shape.visible(i); ++j) {
+        for (auto j = in.first_key(row); j < shape.visible(i); ++j) {
             auto const key = in.key_row(sequence, j);
             auto const ds = gradient.at(sequence, head, i, j, delta).score;
             for (index_t c = 0; c < shape.nope; ++c) {
@@ -220,6 +225,9 @@ struct AttentionKeyGradient {
         }
         for (index_t i = shape.first_query(j); i < shape.length_q; ++i) {
             auto const row = in.query_row(sequence, i);
+            if (in.first_key(row) > j) {
+                break;  // a later document, and so are all behind it
+            }
             auto const [ds, weight] = gradient.at(sequence, head, i, j, gradient.delta(row, head));
             auto const* const query = in.query_head(row, head);
             auto const* const dvalue = gradient.dout.row(row) + head * shape.value;

@@ -7,6 +7,8 @@
 #include <deepseek/detail/math.hpp>
 #include <deepseek/ops/rotary_table.hpp>
 
+#include <cstdint>
+
 namespace deepseek::inline DEEPSEEK_ABI::ops::generic {
 
 /// One call is one row: its angles are computed once and serve all heads.
@@ -19,9 +21,11 @@ struct Rotate {
     index_t length;
     index_t position;
     bool backward;
+    std::int32_t const* starts;
 
     DEEPSEEK_HD void operator()(index_t row) const {
-        auto const where = static_cast<float>(position + row % length);
+        auto const start = starts == nullptr ? 0 : index_t{starts[row]};
+        auto const where = static_cast<float>(position + row % length - start);
         auto const size = table.attention_factor;
         auto const sin_size = backward ? -size : size;
         T cos[kPairs];
