@@ -55,16 +55,27 @@ public:
         if (::fstat(fd_.get(), &now) != 0) {
             detail::throw_file_error(path_, "cannot read its status", errno);
         }
+        if (!out.empty() || !is_as_opened(now)) {
+            check(now, out.size());
+        }
+    }
+
+private:
+    bool is_as_opened(struct stat const& now) const {
+        return now.st_size == opened_.st_size && now.st_mtim.tv_sec == opened_.st_mtim.tv_sec &&
+               now.st_mtim.tv_nsec == opened_.st_mtim.tv_nsec;
+    }
+    // Apart from read, which must not make words of a path that is in order.
+    void check(struct stat const& now, std::size_t missing) const {
         expects<FileError>(now.st_size == opened_.st_size, io::detail::in_quotes(path_.native()), ": has ",
                            now.st_size, " bytes, it had ", opened_.st_size, " when it was opened");
         expects<FileError>(
             now.st_mtim.tv_sec == opened_.st_mtim.tv_sec && now.st_mtim.tv_nsec == opened_.st_mtim.tv_nsec,
             io::detail::in_quotes(path_.native()), ": was written to since it was opened");
-        expects<FileError>(out.empty(), io::detail::in_quotes(path_.native()), ": ends ", out.size(),
+        expects<FileError>(missing == 0, io::detail::in_quotes(path_.native()), ": ends ", missing,
                            " bytes before the end of what was to be read");
     }
 
-private:
     std::filesystem::path path_;
     detail::Descriptor<> fd_;
     struct stat opened_ {};
