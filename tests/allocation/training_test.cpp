@@ -31,8 +31,10 @@ constexpr std::size_t kMicroBatches = 2;
 // Other tokens at every step, so that experts get other numbers of tokens.
 struct Data {
     std::vector<ds::Token> tokens = std::vector<ds::Token>(kMicroBatches * kSequences * kLength + 1);
+    std::vector<std::int32_t> documents = std::vector<std::int32_t>(kMicroBatches * kSequences * kLength);
     std::array<ds::Batch, kMicroBatches> batches;
     std::uint64_t drawn = 0;
+    bool with_documents = false;
 
     std::array<ds::Batch, kMicroBatches> const& next() {
         ds::RandomKey const key{ds::Seed{4}};
@@ -44,18 +46,25 @@ struct Data {
         for (std::size_t i = 0; i < kMicroBatches; ++i) {
             batches[i] = {
                 {tokens.data() + i * size, size}, {tokens.data() + i * size + 1, size}, kSequences, kLength};
+            if (with_documents) {  // of other lengths at every step
+                for (std::size_t t = i * size; t < (i + 1) * size; ++t) {
+                    documents[t] = static_cast<std::int32_t>(t * (1 + drawn / tokens.size()) / 97);
+                }
+                batches[i].documents = {documents.data() + i * size, size};
+            }
         }
         return batches;
     }
 };
 
-void check(int threads, ds::TrainOptions const& options) {
+void check(int threads, ds::TrainOptions const& options, bool with_documents = false) {
     CAPTURE(threads);
     ds::Cpu cpu{{.threads = threads}};
     ds::Weights<M, float, ds::Cpu> weights{cpu};
     ds::initialize(cpu, weights, ds::Seed{1});
     ds::Trainer<M, float, ds::Cpu> trainer{cpu, weights, options};
     Data data;
+    data.with_documents = with_documents;
     auto const step = [&] {
         auto const& batches = data.next();
         trainer.evaluate(batches);
@@ -90,11 +99,17 @@ TEST_CASE("training: a step that runs blocks again in the backward pass allocate
     check(2, options);
 }
 
+TEST_CASE("training: a step over documents of changing lengths allocates nothing") {
+    ds::TrainOptions const options{.schedule = {.peak = 1e-2}};
+    check(1, options, true);
+    check(2, options, true);
+}
+
 TEST_CASE("training: reading batches from a file allocates nothing, from one epoch to the next") {
     deepseek_tests::ScratchDirectory const scratch;
     ds::write_file_atomically(scratch / "t.bin", std::string(2 * 1000, '\0'));
     ds::data::TokenFile const file(scratch / "t.bin", 500);
-    ds::data::Batches batches(file, {.sequences = kSequences, .length = kLength});
+    ds::data::Batches batches(file, {.sequences = kSequences, .length = kLength, .separator = 1});
     auto const before = allocations();
     for (int i = 0; i < 30; ++i) {
         batches.next();

@@ -253,3 +253,45 @@ TEST_CASE("sequential batches: every token but the first is a target once") {
     auto const file = one.file();
     CHECK(mentions(error_of<FormatError>([&] { SequentialBatches(file, 1, 1); }), "at least two"));
 }
+
+namespace {
+
+// Checks that a document begins where a window does and at every separator, and nowhere else.
+void check_documents(Batch const& batch, Token separator) {
+    REQUIRE(batch.documents.size() == batch.tokens.size());
+    for (std::size_t i = 0; i < batch.tokens.size(); ++i) {
+        CAPTURE(i);
+        bool const first = i % static_cast<std::size_t>(batch.length) == 0;
+        auto const before = first ? 0 : batch.documents[i - 1];
+        CHECK(batch.documents[i] == before + (!first && batch.tokens[i] == separator ? 1 : 0));
+    }
+}
+
+}  // namespace
+
+TEST_CASE("batches: with a separator, documents begin with it; without one they are not told") {
+    ScratchDirectory const scratch;
+    std::vector<std::uint16_t> ids(200);
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+        ids[i] = static_cast<std::uint16_t>(i * i % 7);  // 0 at every seventh place
+    }
+    std::ofstream(scratch / "t.bin", std::ios::binary)
+        .write(reinterpret_cast<char const*>(ids.data()), static_cast<std::streamsize>(2 * ids.size()));
+    TokenFile const file{scratch / "t.bin", 7};
+
+    Batches batches(file, {.sequences = 3, .length = 16, .separator = 0});
+    for (int i = 0; i < 10; ++i) {
+        auto const batch = batches.next();
+        check_documents(batch, 0);
+        CHECK(batch.documents[15] > 0);
+    }
+    SequentialBatches in_order(file, 3, 16, 0);
+    std::size_t count = 0;
+    while (auto const batch = in_order.next()) {
+        check_documents(*batch, 0);
+        count += batch->documents.size();
+    }
+    CHECK(count == 199);
+    CHECK(Batches(file, {.sequences = 3, .length = 16}).next().documents.empty());
+    CHECK(SequentialBatches(file, 3, 16).next()->documents.empty());
+}

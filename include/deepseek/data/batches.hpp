@@ -35,7 +35,21 @@ struct BatchOptions {
     index_t length = 0;     ///< tokens per window
     Seed seed{};
     Order order = Order::shuffled;
+    /// The token between documents, usually end-of-text: with it batches say which document a token belongs to (see
+    /// Batch::documents). A document begins with the separator before it, which is what generation puts before a text.
+    std::optional<Token> separator{};
 };
+
+namespace detail {
+// Numbers the documents of one window, from 0.
+inline void number_documents(std::span<Token const> tokens, Token separator, std::int32_t* documents) {
+    std::int32_t number = 0;
+    for (std::size_t i = 0; i < tokens.size(); ++i) {
+        number += i > 0 && tokens[i] == separator ? 1 : 0;
+        documents[i] = number;
+    }
+}
+}  // namespace detail
 
 /// An endless sequence of batches from a file of tokens. What window comes when is a function of the options and of one
 /// counter, so a training that stops and goes on at the same counter sees what it would have seen.
@@ -56,6 +70,7 @@ public:
         tokens_.resize(size);
         targets_.resize(size);
         window_.resize(static_cast<std::size_t>(options.length) + 1);
+        documents_.resize(options.separator ? size : 0);
     }
 
     /// The next batch. Valid until the next call; no allocation.
@@ -68,9 +83,13 @@ public:
             auto const at = static_cast<std::ptrdiff_t>(static_cast<std::size_t>(sequence) * length);
             std::copy(window_.begin(), window_.end() - 1, tokens_.begin() + at);
             std::copy(window_.begin() + 1, window_.end(), targets_.begin() + at);
+            if (options_.separator) {
+                detail::number_documents(std::span(window_).first(length), *options_.separator,
+                                         documents_.data() + at);
+            }
         }
         position_ += options_.sequences;
-        return {tokens_, targets_, options_.sequences, options_.length};
+        return {tokens_, targets_, options_.sequences, options_.length, documents_};
     }
 
     /// Windows given so far: all there is to save.
@@ -125,22 +144,27 @@ private:
     Permutation order_{1, key_};
     std::vector<Token> tokens_;
     std::vector<Token> targets_;
+    std::vector<std::int32_t> documents_;  // empty without a separator
     std::vector<Token> window_;
 };
 
 /// The whole of a file once, in order, for evaluation: every token but the first is a target exactly once.
 ///
 /// All batches are sequences × length but the last ones: what does not fill a batch comes as a batch of fewer
-/// sequences, and what does not fill a window as one of a single, shorter sequence.
+/// sequences, and what does not fill a window as one of a single, shorter sequence. With a separator batches say which
+/// document a token belongs to: see BatchOptions.
 ///
 /// Errors:    FormatError if the file has fewer than two tokens
 class SequentialBatches {
 public:
-    SequentialBatches(TokenFile const& file, index_t sequences, index_t length)
-        : file_(&file), sequences_(sequences), length_(length) {
+    SequentialBatches(TokenFile const& file, index_t sequences, index_t length,
+                      std::optional<Token> separator = std::nullopt)
+        : file_(&file), sequences_(sequences), length_(length), separator_(separator) {
         expects(sequences > 0 && length > 0, "batches of ", sequences, " windows of ", length, " tokens");
         expects<FormatError>(file.size() > 1, file.path().native(), ": has one token, expected at least two");
-        buffer_.resize(static_cast<std::size_t>(checked_mul(sequences, length)) + 1);
+        auto const size = static_cast<std::size_t>(checked_mul(sequences, length));
+        buffer_.resize(size + 1);
+        documents_.resize(separator ? size : 0);
     }
 
     /// The next batch, or nothing at the end. Valid until the next call; no allocation.
@@ -157,8 +181,16 @@ public:
         // Windows follow one another, so the targets are the tokens from the second on.
         file_->read(position_, std::span(buffer_).first(count + 1));
         position_ += sequences * length;
-        return Batch{std::span(buffer_).first(count), std::span(buffer_).subspan(1, count), sequences,
-                     length};
+        Batch batch{std::span(buffer_).first(count), std::span(buffer_).subspan(1, count), sequences, length};
+        if (separator_) {
+            auto const window = static_cast<std::size_t>(length);
+            for (std::size_t at = 0; at < count; at += window) {
+                detail::number_documents(batch.tokens.subspan(at, window), *separator_,
+                                         documents_.data() + at);
+            }
+            batch.documents = std::span(documents_).first(count);
+        }
+        return batch;
     }
 
     /// Begins again at the first token.
@@ -168,8 +200,10 @@ private:
     TokenFile const* file_;
     index_t sequences_;
     index_t length_;
+    std::optional<Token> separator_;
     index_t position_ = 0;
     std::vector<Token> buffer_;
+    std::vector<std::int32_t> documents_;  // empty without a separator
 };
 
 }  // namespace deepseek::inline DEEPSEEK_ABI::data
