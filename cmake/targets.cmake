@@ -4,7 +4,8 @@
 #   deepseek::cpu       adds the Cpu backend: threads
 #   deepseek::files     adds tokenizers, token files, checkpoints: nlohmann_json, PCRE2
 #   deepseek::app       adds the programs `train` and `generate` for a model of one's own: CLI11, libedit
-# They carry include paths, the C++20 requirement and libraries; no flags and no definitions.
+# They carry include paths, the C++20 requirement and libraries; no flags, and as definitions only that a library is
+# linked, so that a program that forgot its target hears of it from the compiler and not from the linker.
 
 file(GLOB_RECURSE deepseek_headers CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/include/deepseek/*.hpp")
 set(deepseek_cpu_headers ${deepseek_headers})
@@ -53,6 +54,7 @@ if(DEEPSEEK_FILES)
     deepseek_find(PCRE2 libpcre2-dev DEEPSEEK_FILES 10.32)
     deepseek_add_part(deepseek_files files ${deepseek_files_headers})
     target_link_libraries(deepseek_files INTERFACE deepseek nlohmann_json::nlohmann_json PCRE2::8BIT)
+    target_compile_definitions(deepseek_files INTERFACE DEEPSEEK_LINKS_PCRE2)
 endif()
 
 if(DEEPSEEK_APP)
@@ -63,4 +65,5 @@ if(DEEPSEEK_APP)
     deepseek_find(Libedit libedit-dev DEEPSEEK_APP)
     deepseek_add_part(deepseek_app app ${deepseek_app_headers})
     target_link_libraries(deepseek_app INTERFACE deepseek_cpu deepseek_files CLI11::CLI11 Libedit::Libedit)
+    target_compile_definitions(deepseek_app INTERFACE DEEPSEEK_LINKS_LIBEDIT)
 endif()

@@ -2,6 +2,7 @@
 #ifndef DEEPSEEK_APP_CLI_HPP
 #define DEEPSEEK_APP_CLI_HPP
 
+#include <deepseek/app/needs_app.hpp>
 #include <deepseek/core/error.hpp>
 #include <deepseek/version.hpp>
 

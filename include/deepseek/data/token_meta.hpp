@@ -7,6 +7,7 @@
 #include <deepseek/io/directory.hpp>
 #include <deepseek/io/file.hpp>
 #include <deepseek/io/json.hpp>
+#include <deepseek/io/needs_json.hpp>
 
 #include <nlohmann/json.hpp>
 #include <sys/stat.h>

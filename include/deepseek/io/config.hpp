@@ -9,6 +9,7 @@
 #include <deepseek/io/file.hpp>
 #include <deepseek/io/json.hpp>
 #include <deepseek/io/messages.hpp>
+#include <deepseek/io/needs_json.hpp>
 
 #include <nlohmann/json.hpp>
 

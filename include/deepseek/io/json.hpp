@@ -6,6 +6,7 @@
 #include <deepseek/core/index.hpp>
 #include <deepseek/io/json_writer.hpp>
 #include <deepseek/io/messages.hpp>
+#include <deepseek/io/needs_json.hpp>
 
 #include <nlohmann/json.hpp>
 

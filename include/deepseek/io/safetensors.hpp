@@ -8,6 +8,7 @@
 #include <deepseek/io/file.hpp>
 #include <deepseek/io/json.hpp>
 #include <deepseek/io/messages.hpp>
+#include <deepseek/io/needs_json.hpp>
 #include <deepseek/io/safetensors_writer.hpp>
 
 #include <nlohmann/json.hpp>

@@ -4,6 +4,7 @@
 
 #include <deepseek/core/error.hpp>
 #include <deepseek/io/messages.hpp>
+#include <deepseek/text/needs_pcre2.hpp>
 
 // The width of PCRE2's characters is chosen by a macro that the program may have chosen already; all calls below name
 // the 8-bit library outright.

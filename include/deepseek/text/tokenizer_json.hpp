@@ -6,6 +6,7 @@
 #include <deepseek/core/index.hpp>
 #include <deepseek/io/json.hpp>
 #include <deepseek/io/messages.hpp>
+#include <deepseek/io/needs_json.hpp>
 #include <deepseek/text/tokenizer.hpp>
 #include <deepseek/text/tokenizer_data.hpp>
 

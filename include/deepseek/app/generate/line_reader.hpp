@@ -3,6 +3,7 @@
 #define DEEPSEEK_APP_GENERATE_LINE_READER_HPP
 
 #include <deepseek/app/interrupt.hpp>
+#include <deepseek/app/needs_app.hpp>
 
 #include <editline/readline.h>
 #include <unistd.h>
