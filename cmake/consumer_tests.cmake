@@ -31,8 +31,13 @@ else()
     set(where "-DDEEPSEEK_SOURCE=${root}")
 endif()
 
-execute_process(COMMAND ${CMAKE_COMMAND} -S "${root}/tests/consumer/${KIND}" -B "${SCRATCH}/build"
-    -G "${GENERATOR}" "-DCMAKE_CXX_COMPILER=${COMPILER}" "-DCMAKE_CXX_COMPILER_LAUNCHER=${LAUNCHER}" "${where}"
-    COMMAND_ERROR_IS_FATAL ANY)
-execute_process(COMMAND ${CMAKE_COMMAND} --build "${SCRATCH}/build" COMMAND_ERROR_IS_FATAL ANY)
+function(build folder target)
+    execute_process(COMMAND ${CMAKE_COMMAND} -S "${root}/tests/consumer/${KIND}" -B "${SCRATCH}/${folder}"
+        -G "${GENERATOR}" "-DCMAKE_CXX_COMPILER=${COMPILER}" "-DCMAKE_CXX_COMPILER_LAUNCHER=${LAUNCHER}" "${where}"
+        ${ARGN} COMMAND_ERROR_IS_FATAL ANY)
+    execute_process(COMMAND ${CMAKE_COMMAND} --build "${SCRATCH}/${folder}" --target ${target}
+        COMMAND_ERROR_IS_FATAL ANY)
+endfunction()
+build(debug native -DCMAKE_BUILD_TYPE=Debug)
+build(build all)
 execute_process(COMMAND "${SCRATCH}/build/consumer" COMMAND_ERROR_IS_FATAL ANY)

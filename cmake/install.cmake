@@ -6,7 +6,7 @@ include(GNUInstallDirs)
 # Headers and CMake files fit every architecture, so they go to share/ rather than lib/.
 set(deepseek_package_dir "${CMAKE_INSTALL_DATADIR}/cmake/deepseek")
 
-install(TARGETS deepseek EXPORT deepseek-targets FILE_SET HEADERS)
+install(TARGETS deepseek deepseek_native EXPORT deepseek-targets FILE_SET HEADERS)
 install(EXPORT deepseek-targets NAMESPACE deepseek:: DESTINATION "${deepseek_package_dir}")
 foreach(component IN ITEMS cpu files app)
     # One export per component, so that a user without its dependencies can still have the others.

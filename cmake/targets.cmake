@@ -3,8 +3,9 @@
 #   deepseek::deepseek  models, layers, training, generation: a C++20 compiler and nothing else
 #   deepseek::cpu       adds the Cpu backend: threads
 #   deepseek::files     adds tokenizers, token files, checkpoints: nlohmann_json, PCRE2
+#   deepseek::native    the flags that make it fast on the machine that compiles: for programs, linked by their choice
 #   deepseek::app       adds the programs `train` and `generate` for a model of one's own: CLI11, libedit
-# They carry include paths, the C++20 requirement and libraries; no flags, and as definitions only that a library is
+# All but native carry include paths, the C++20 requirement and libraries; no flags, and as definitions only that a library is
 # linked, so that a program that forgot its target hears of it from the compiler and not from the linker.
 
 file(GLOB_RECURSE deepseek_headers CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/include/deepseek/*.hpp")
@@ -42,6 +43,14 @@ endmacro()
 
 deepseek_add_part(deepseek deepseek ${deepseek_core_headers})
 target_compile_features(deepseek INTERFACE cxx_std_20)
+
+# In every configuration that is meant to be fast, and where none is given: a program compiled without optimisation is
+# tens of times slower. Targets' options come behind CMAKE_CXX_FLAGS_<CONFIG>, so -O3 wins over RelWithDebInfo's -O2.
+add_library(deepseek_native INTERFACE)
+add_library(deepseek::native ALIAS deepseek_native)
+set_target_properties(deepseek_native PROPERTIES EXPORT_NAME native)
+target_compile_options(deepseek_native INTERFACE
+    "$<$<AND:$<COMPILE_LANG_AND_ID:CXX,GNU,Clang,AppleClang>,$<NOT:$<CONFIG:Debug,MinSizeRel>>>:-O3;-march=native>")
 
 if(DEEPSEEK_CPU)
     deepseek_find(Threads libc6-dev DEEPSEEK_CPU)
