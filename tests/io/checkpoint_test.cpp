@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
+#include <deepseek/backend/cpu.hpp>
 #include <deepseek/io/checkpoint.hpp>
+#include <deepseek/train/trainer.hpp>
 
 #include "io/small_model.hpp"
 #include "support/scratch_directory.hpp"
@@ -11,7 +13,9 @@
 #include <filesystem>
 #include <iterator>
 #include <limits>
+#include <span>
 #include <string>
+#include <vector>
 
 namespace ds = deepseek;
 namespace fs = std::filesystem;
@@ -192,24 +196,40 @@ TEST_CASE("checkpoint: what published files hold besides the model is reported, 
     CHECK(shorter_report.missing_mtp.empty());
 }
 
-TEST_CASE("checkpoint: absent MTP modules are reported and left alone; half of one is an error") {
-    FarMemory be;
+TEST_CASE("checkpoint: absent MTP modules are initialised and reported; half of one is an error") {
+    ds::Cpu be{{.threads = 2}};
     ScratchDirectory const scratch;
-    auto const shorter = filled<SmallModel<>, float>(be, 1);
+    ds::Weights<SmallModel<>, float, ds::Cpu> shorter(be);
+    fill<SmallModel<>, float>(be, shorter, 1);
     io::save_model<SmallModel<>, float>(be, scratch / "m", shorter);
-    auto loaded = filled<Small, float>(be, 2);
-    auto const before = bits_of(be, loaded);
-    auto const report = io::load_model<Small, float>(be, scratch / "m", loaded);
+    ds::Weights<Small, float, ds::Cpu> loaded(be), expected(be);
+    auto const report = io::load_model<Small, float>(be, scratch / "m", loaded, {.seed = ds::Seed{5}});
     CHECK(report.missing_mtp.size() > 20);
     CHECK(report.missing_mtp[0].starts_with("model.layers.3."));
-    std::vector<float> norm(16);
-    std::vector<float> expected(16);
-    auto const& module = loaded.view().mtp[0];
-    be.copy_to_host(norm.data(), module.norm.data, 64);
-    auto const untouched = filled<Small, float>(be, 2);
-    be.copy_to_host(expected.data(), untouched.view().mtp[0].norm.data, 64);
-    CHECK(norm == expected);
-    CHECK(bits_of(be, loaded) != before);
+    // The module is that of an initialised model; everything else is the file's.
+    ds::initialize(be, expected, ds::Seed{5});
+    std::vector<std::string> initialised;
+    Small::visit(
+        [&]<class Tensor>(ds::Info const& info, Tensor const& given, Tensor const& fresh) {
+            if (std::equal(given.data, given.data + Tensor::size, fresh.data)) {
+                auto const parts = info.parts;
+                for (ds::index_t part = 0; part < parts; ++part) {
+                    initialised.push_back(ds::full_name(info, part));
+                }
+            }
+        },
+        loaded.view(), expected.view());
+    CHECK(initialised == report.missing_mtp);
+
+    // So it learns, which a module of zeros cannot.
+    std::vector<ds::Token> const text{1, 2, 3, 4, 5, 6, 7, 8, 9};
+    ds::Batch const batch{std::span(text).first(8), std::span(text).last(8), 1, 8};
+    ds::Trainer<Small, float, ds::Cpu> trainer(be, loaded, {.schedule = {.peak = 1e-2}});
+    auto const first = trainer.step({&batch, 1}).losses.mtp[0];
+    for (int step = 0; step < 20; ++step) {
+        trainer.step({&batch, 1});
+    }
+    CHECK(trainer.evaluate({&batch, 1}).mtp[0] < first / 2);
 
     rewrite(scratch / "m" / "model.safetensors", keep,
             {zeros("model.layers.3.enorm.weight", io::DType::f32, {16})});

@@ -37,6 +37,12 @@ public:
         std::memset(moved(to), 0, static_cast<std::size_t>(bytes));
     }
 
+    /// Reading and writing files computes nothing.
+    template <class F>
+    void for_each(deepseek::index_t, deepseek::index_t, F const&) {
+        throw deepseek::Error("FarMemory: something was to be computed");
+    }
+
 private:
     // Flips a bit of the address that no user-space pointer has; its own inverse.
     template <class P>

@@ -3,6 +3,9 @@
 #define DEEPSEEK_IO_CHECKPOINT_HPP
 
 #include <deepseek/core/error.hpp>
+#include <deepseek/core/index.hpp>
+#include <deepseek/core/random.hpp>
+#include <deepseek/core/visit.hpp>
 #include <deepseek/io/config.hpp>
 #include <deepseek/io/directory.hpp>
 #include <deepseek/io/file.hpp>
@@ -13,7 +16,9 @@
 #include <deepseek/io/training_state.hpp>
 #include <deepseek/model/weights.hpp>
 
+#include <algorithm>
 #include <filesystem>
+#include <string>
 
 // Reading checkpoints. save.hpp says what they are and writes them; a program that only writes compiles faster with
 // it alone.
@@ -28,9 +33,26 @@ void check_directory(std::filesystem::path const& path) {
         expect_config_of<M>(read_config(path), (path / "config.json").native());
     }
 }
+
+// A module of zeros would stay one: every gradient in it is a product with another of its tensors.
+template <class M, class T, class B>
+void initialize_missing(B& be, Weights<M, T, B>& weights, LoadReport const& report, Seed seed) {
+    if (report.missing_mtp.empty()) {
+        return;
+    }
+    auto const is_missing = [&](index_t layer) {
+        return std::any_of(report.missing_mtp.begin(), report.missing_mtp.end(),
+                           [=](std::string const& name) { return layer_of(name) == layer; });
+    };
+    initialize_if(be, weights, seed, [&](Info const& info) {
+        auto const layer = layer_of(full_name(info));
+        return layer >= M::layers && is_missing(layer);
+    });
+}
 }  // namespace detail
 
-/// Reads weights from a Hugging Face model directory, or from a safetensors file or index alone.
+/// Reads weights from a Hugging Face model directory, or from a safetensors file or index alone. MTP modules that the
+/// files lack altogether are as initialize makes them, so that training can go on with them, and are reported.
 ///
 /// Errors:    FileError if a file is missing; FormatError listing all differences between config.json and M, or all
 ///            tensors that are missing, unknown, of another shape or type, or not finite. The weights are then as before
@@ -43,7 +65,9 @@ LoadReport load_model(B& be, std::filesystem::path const& path, Weights<M, T, B>
     TensorLoader<B> loader(be, options);
     loader.add_but_for_mtp(source, weights);
     loader.template expect_no_others<M>(source);
-    return loader.run(source.path().native());
+    auto report = loader.run(source.path().native());
+    detail::initialize_missing(be, weights, report, options.seed);
+    return report;
 }
 
 /// Reads a checkpoint that save_checkpoint wrote, to go on training. MTP modules must be complete.

@@ -5,6 +5,7 @@
 #include <deepseek/core/dtype.hpp>
 #include <deepseek/core/error.hpp>
 #include <deepseek/core/index.hpp>
+#include <deepseek/core/random.hpp>
 #include <deepseek/core/visit.hpp>
 #include <deepseek/io/dtype.hpp>
 #include <deepseek/io/messages.hpp>
@@ -145,7 +146,7 @@ constexpr ModelLayout layout_of() {
 struct LoadReport {
     index_t tensors = 0;                   ///< read from files
     std::vector<std::string> ignored;      ///< of the files, which the model does not need
-    std::vector<std::string> missing_mtp;  ///< of MTP modules the files lack altogether; left as they were
+    std::vector<std::string> missing_mtp;  ///< of MTP modules the files lack altogether
     bool rounded = false;                  ///< some files hold wider elements than the model
     std::vector<std::string> not_finite;   ///< tensors with infinities or NaN, where LoadOptions allow them
 };
@@ -153,6 +154,7 @@ struct LoadReport {
 /// What loading overlooks.
 struct LoadOptions {
     bool allow_not_finite = false;  ///< loads infinities and NaN, to look at what went wrong
+    Seed seed{};                    ///< of MTP modules the files lack
 };
 
 /// Loads sets from files in two steps: `add` compares, `run` copies. Nothing is written before everything was found to

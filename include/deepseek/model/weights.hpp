@@ -87,13 +87,15 @@ struct InitBlock {
 };
 }  // namespace detail
 
-/// Fills the weights: matrices normal with the model's init_deviation, those that write to the residual stream with
-/// init_deviation / sqrt(2 * layers), norm gains 1, biases 0. A tensor's values depend on the seed and its name alone.
-template <class M, class T, class B>
-void initialize(B& be, Weights<M, T, B>& weights, Seed seed) {
+/// Fills the tensors for which wanted(info) is true, as initialize does.
+template <class M, class T, class B, class F>
+void initialize_if(B& be, Weights<M, T, B>& weights, Seed seed, F const& wanted) {
     auto const deviation = M::options.init_deviation;
     auto const scaled = deviation / std::sqrt(2.0 * static_cast<double>(M::layers));
     each_tensor<M, T>([&](Info const& info, Place const& place) {
+        if (!wanted(info)) {
+            return;
+        }
         auto const mean = info.init == Init::ones ? 1.0 : 0.0;
         auto const spread = info.init == Init::normal          ? deviation
                             : info.init == Init::scaled_normal ? scaled
@@ -105,6 +107,13 @@ void initialize(B& be, Weights<M, T, B>& weights, Seed seed) {
                         Body{elements_at<E>(weights.data(), place), place.size(), mean, spread, key});
         });
     });
+}
+
+/// Fills the weights: matrices normal with the model's init_deviation, those that write to the residual stream with
+/// init_deviation / sqrt(2 * layers), norm gains 1, biases 0. A tensor's values depend on the seed and its name alone.
+template <class M, class T, class B>
+void initialize(B& be, Weights<M, T, B>& weights, Seed seed) {
+    initialize_if(be, weights, seed, [](Info const&) { return true; });
 }
 
 namespace detail {
