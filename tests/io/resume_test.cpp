@@ -3,9 +3,8 @@
 
 #include "io/small_model.hpp"
 #include "support/scratch_directory.hpp"
+#include "support/stopping_calls.hpp"
 #include <doctest/doctest.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <string>
 
@@ -74,33 +73,6 @@ private:
 std::size_t count(fs::path const& directory) {
     return static_cast<std::size_t>(std::distance(fs::directory_iterator(directory), {}));
 }
-
-// Ends the process at the n-th call that changes a file.
-struct Dying : io::detail::DirectoryCalls {
-    using Base = io::detail::DirectoryCalls;
-    static inline int left = 0;
-    static void count_down() {
-        if (--left == 0) {
-            ::_exit(7);
-        }
-    }
-    static ssize_t write(int fd, void const* data, std::size_t size) {
-        count_down();
-        return Base::write(fd, data, size);
-    }
-    static int rename(char const* from, char const* to) {
-        count_down();
-        return Base::rename(from, to);
-    }
-    static int exchange(char const* one, char const* other) {
-        count_down();
-        return Base::exchange(one, other);
-    }
-    static int unlink(char const* path) {
-        count_down();
-        return Base::unlink(path);
-    }
-};
 
 }  // namespace
 
@@ -242,40 +214,43 @@ TEST_CASE("resume: a full disk is an error that names the file, and the old chec
 }
 
 TEST_CASE("resume: a run killed at any moment of saving goes on from the old checkpoint or the new") {
+    using Calls = deepseek_tests::Stopping<io::detail::DirectoryCalls>;
     Run<float> old_run(1);
     Run<float> new_run(2);
-    int deaths = 0;
-    bool seen_old = false;
-    bool seen_new = false;
-    for (int n = 1;; ++n) {
-        CAPTURE(n);
-        ScratchDirectory const scratch;
-        old_run.save(scratch / "run");
-        auto const child = ::fork();
-        if (child == 0) {
-            Dying::left = n;
-            new_run.save<Dying>(scratch / "run");
-            ::_exit(0);
+    enum class Place { swapped, shared, fresh };
+    for (auto const place : {Place::swapped, Place::shared, Place::fresh}) {
+        CAPTURE(static_cast<int>(place));
+        int deaths = 0;
+        bool seen_old = false;
+        bool seen_new = false;
+        bool killed = true;
+        for (int n = 1; killed; ++n) {
+            CAPTURE(n);
+            ScratchDirectory const scratch;
+            if (place != Place::fresh) {
+                old_run.save(scratch / "run");
+            }
+            if (place == Place::shared) {
+                ds::write_file_atomically(scratch / "run" / "log.jsonl", "mine");
+            }
+            killed = deepseek_tests::killed_at<Calls>(n, [&] { new_run.save<Calls>(scratch / "run"); });
+            bool is_old = place == Place::fresh && !fs::exists(scratch / "run");
+            if (!is_old) {
+                Run<float> loaded;
+                loaded.load(scratch / "run");
+                is_old = loaded.equals(old_run);
+                CHECK((is_old || loaded.equals(new_run)));
+            }
+            CHECK((killed || !is_old));
+            new_run.save(scratch / "run");
+            CHECK(count(scratch.path()) == 1);
+            CHECK(count(scratch / "run") == (place == Place::shared ? 5 : 4));
+            deaths += killed ? 1 : 0;
+            seen_old = seen_old || is_old;
+            seen_new = seen_new || (killed && !is_old);
         }
-        int status = 0;
-        ::waitpid(child, &status, 0);
-        REQUIRE(WIFEXITED(status));
-        Run<float> loaded;
-        loaded.load(scratch / "run");
-        auto const is_old = loaded.equals(old_run);
-        CHECK((is_old || loaded.equals(new_run)));
-        new_run.save(scratch / "run");
-        CHECK(count(scratch.path()) == 1);
-        if (WEXITSTATUS(status) == 0) {
-            CHECK_FALSE(is_old);
-            break;
-        }
-        REQUIRE(WEXITSTATUS(status) == 7);
-        ++deaths;
-        seen_old = seen_old || is_old;
-        seen_new = seen_new || !is_old;
+        CHECK(deaths > 10);
+        CHECK(seen_old);
+        CHECK(seen_new);
     }
-    CHECK(deaths > 10);
-    CHECK(seen_old);
-    CHECK(seen_new);
 }
