@@ -2,8 +2,11 @@
 #include <deepseek/io/directory.hpp>
 
 #include "support/scratch_directory.hpp"
+#include "support/skip.hpp"
 #include "support/stopping_calls.hpp"
 #include <doctest/doctest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <filesystem>
@@ -241,6 +244,35 @@ TEST_CASE("AtomicDirectory: the working directory stays the working directory") 
     fs::current_path(before);
     CHECK(get(scratch / "d" / "relative") == "still here");
     CHECK(count(scratch / "d") == 3);
+}
+
+TEST_CASE("AtomicDirectory: another process's working directory stays that") {
+    ScratchDirectory const scratch;
+    write_pair(scratch / "d", "old");
+    int ready[2];
+    int written[2];
+    REQUIRE(::pipe(ready) == 0);
+    REQUIRE(::pipe(written) == 0);
+    auto const child = ::fork();
+    if (child == 0) {
+        char byte = 0;
+        bool const waited = ::chdir((scratch / "d").c_str()) == 0 && ::write(ready[1], "", 1) == 1 &&
+                            ::read(written[0], &byte, 1) == 1;
+        ::_exit(waited && fs::exists("one") && get("one") == "newone" ? 0 : 1);
+    }
+    char byte = 0;
+    REQUIRE(::read(ready[0], &byte, 1) == 1);
+    write_pair(scratch / "d", "new");
+    REQUIRE(::write(written[1], "", 1) == 1);
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    for (int const end : {ready[0], ready[1], written[0], written[1]}) {
+        ::close(end);
+    }
+    if (!fs::exists("/proc/self/cwd")) {
+        return deepseek_tests::skip("no /proc");
+    }
+    CHECK(status == 0);
 }
 
 TEST_CASE_TEMPLATE("AtomicDirectory: permissions stay those of what is replaced", Calls,

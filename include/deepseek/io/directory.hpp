@@ -46,7 +46,7 @@ inline std::filesystem::path existing_directory(std::filesystem::path const& pat
 ///
 /// A new directory appears by a rename. One that holds nothing but files for which `owns` is true is swapped with its
 /// successor in one step. Any other stays where it is, and so does what others keep in it: one with foreign files, a
-/// mount point, this process's working directory, one that the file system cannot swap. There the new files wait in
+/// mount point, the working directory of a process that /proc shows, one that the file system cannot swap. There the new files wait in
 /// `.deepseek-new`; renaming that to `.deepseek-commit` is the moment from which `existing_directory` leads to them; then
 /// they are moved up one by one. Whoever reads the directory without asking `existing_directory` sees each file whole,
 /// but during those few system calls, or after a crash among them, some old and some new. The next writer finishes or
@@ -54,8 +54,6 @@ inline std::filesystem::path existing_directory(std::filesystem::path const& pat
 ///
 /// Only files for which `owns` is true, and those whose name begins with the library's own mark, are ever deleted.
 /// Symbolic links are removed or replaced themselves, never followed. Permissions are those of what is replaced.
-///
-/// Another process whose working directory is swapped goes on in the old one, which is then empty.
 ///
 /// Errors:    FileError naming path and cause; that of DirectoryLock if another writer is at work
 template <class Calls = detail::DirectoryCalls>
@@ -186,9 +184,9 @@ private:
     // Whether nothing would miss the old directory.
     bool may_swap() const {
         auto const names = detail::names_in(target_);
-        return !fixed_ && !detail::is_same(target_, ".") &&
-               std::all_of(names.begin(), names.end(),
-                           [&](auto const& name) { return owned(name.native()); });
+        return !fixed_ && std::all_of(names.begin(), names.end(), [&](auto const& name) {
+            return owned(name.native());
+        }) && !detail::is_working_directory(target_);
     }
 
     bool swap() {

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
@@ -73,6 +74,19 @@ inline std::vector<std::filesystem::path> names_in(std::filesystem::path const& 
         names.push_back(entry->path().filename());
     }
     return names;
+}
+
+// Whether somebody works in a directory, as far as can be seen: this process; where there is a /proc, also the others
+// that it shows. They would go on in a directory of another name.
+inline bool is_working_directory(std::filesystem::path const& directory) {
+    if (is_same(directory, ".")) {
+        return true;
+    }
+    auto const processes = names_in("/proc");
+    return std::any_of(processes.begin(), processes.end(), [&](std::filesystem::path const& process) {
+        return process.native().find_first_not_of("0123456789") == std::string::npos &&
+               is_same(directory, "/proc" / process / "cwd");
+    });
 }
 
 // Names that this library gives to what it makes for a while begin with a mark, so that nothing of anybody else's is
