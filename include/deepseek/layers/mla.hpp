@@ -259,6 +259,9 @@ private:
                 .first_key = pass.document_starts};
     }
 };
+static_assert(every_member_visited<mla_layer<16, 2, 4, 6, 2, 4, 4, MLAOptions{}>>());
+static_assert(every_member_visited<mla_layer<16, 2, 4, 6, 2, 4, 4, MLAOptions{.bias = true}>>());
+static_assert(every_member_visited<mla_layer<16, 2, 4, 0, 2, 4, 4, MLAOptions{.bias = true}>>());
 
 // Of the default head; a refused number of heads must not divide.
 constexpr index_t head_width(index_t dim, index_t heads) { return heads > 0 ? dim / heads : 2; }

@@ -194,6 +194,8 @@ private:
         return typename Shared::template Saved<Viewed<T>>{saved.shared_gate, saved.shared_up};
     }
 };
+static_assert(every_member_visited<moe_layer<8, 4, 2, 4, 6, Routing{}>>());
+static_assert(every_member_visited<moe_layer<8, 4, 2, 4, 0, Routing{.bias = false}>>());
 
 template <int Experts, int TopK, index_t Hidden, index_t SharedHidden, Routing Route>
 struct moe_spec {

@@ -47,7 +47,8 @@ struct StepReport {
 };
 
 /// Trains model M with elements T on backend B: forward and backward over micro-batches, clipping, AdamW, and the
-/// routers' balancing, with one wait for the backend per step and no allocation once a step of equal extents has run.
+/// routers' balancing. A step waits for the backend at its end, for losses and the experts' load, and allocates nothing
+/// once a step of equal extents has run.
 ///
 /// Resuming from the same weights, moments and counters continues bit for bit.
 template <class M, class T, class B>

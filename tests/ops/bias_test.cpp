@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+#include <deepseek/ops/bias.hpp>
+
+#include "ops/backends.hpp"
+#include <doctest/doctest.h>
+
+#include <vector>
+
+using namespace deepseek_tests;
+
+namespace {
+constexpr index_t kWidth = 70;  // more than a strip of the gradient, and no multiple of one
+constexpr index_t kRows = 5;
+
+template <class T>
+std::vector<T> random_vector(std::uint64_t seed) {
+    auto const values = Table<T, kWidth>::random(1, seed);
+    return {values.view().row(0), values.view().row(0) + kWidth};
+}
+}  // namespace
+
+TEST_CASE_TEMPLATE("add_bias: adds the vector to every row", W, float, double, ds::bf16) {
+    using T = ds::accumulate_t<W>;
+    auto const before = Table<T, kWidth>::random(kRows, 1);
+    auto bias = random_vector<W>(2);
+    on_every_backend(
+        [&](auto& be) {
+            auto y = before;
+            ds::ops::add_bias(be, y.view(), ds::Matrix<W, kWidth, 1>{bias.data()});
+            return y;
+        },
+        [&](Table<T, kWidth> const& y) {
+            std::vector<double> expected;
+            for (index_t r = 0; r < kRows; ++r) {
+                for (index_t c = 0; c < kWidth; ++c) {
+                    expected.push_back(double{before(r, c)} +
+                                       ds::convert<double>(bias[static_cast<std::size_t>(c)]));
+                }
+            }
+            CHECK(difference(y.doubles(), expected) <= rounding<T>(1));
+            CHECK(y.guards_untouched());
+        });
+}
+
+TEST_CASE_TEMPLATE("bias_backward: adds the sum over rows, which is the transpose of adding", T, float,
+                   double) {
+    auto const dy = Table<T, kWidth>::random(kRows, 1);
+    auto const before = random_vector<T>(2);
+    on_every_backend(
+        [&](auto& be) {
+            auto dbias = before;
+            ds::ops::bias_backward(be, ds::Matrix<T, kWidth, 1>{dbias.data()}, dy.view());
+            return dbias;
+        },
+        [&](std::vector<T> const& dbias) {
+            std::vector<double> expected(before.begin(), before.end());
+            for (index_t r = 0; r < kRows; ++r) {
+                for (index_t c = 0; c < kWidth; ++c) {
+                    expected[static_cast<std::size_t>(c)] += double{dy(r, c)};
+                }
+            }
+            CHECK(difference({dbias.begin(), dbias.end()}, expected) <= rounding<T>(kRows));
+        });
+}
+
+TEST_CASE("bias: no rows are fine") {
+    ds::Cpu cpu{{.threads = 1}};
+    Table<float, kWidth> none(0);
+    auto const before = random_vector<float>(2);
+    auto bias = before;
+    ds::Matrix<float, kWidth, 1> const view{bias.data()};
+    ds::ops::add_bias(cpu, none.view(), view);
+    ds::ops::bias_backward(cpu, view, none.view());
+    CHECK(bias == before);
+}

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: MIT
+#include <deepseek/ops/dispatch.hpp>
+
+#include "ops/backends.hpp"
+#include <doctest/doctest.h>
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+using namespace deepseek_tests;
+
+namespace {
+
+constexpr index_t kExperts = 5;
+constexpr index_t kTopK = 2;
+constexpr index_t kWidth = 7;
+
+// Experts of four tokens, in ascending order as a router leaves them; expert 3 has none.
+std::vector<std::int32_t> chosen_experts() { return {1, 4, 0, 1, 1, 2, 0, 4}; }
+
+struct Plan {
+    std::array<std::int32_t, kExperts + 1> offsets{};
+    std::vector<std::int32_t> pair_at, row_of;
+
+    explicit Plan(std::size_t pairs) : pair_at(pairs, -1), row_of(pairs, -1) {}
+    ds::ops::Dispatch view() { return {offsets.data(), pair_at.data(), row_of.data()}; }
+};
+
+auto rows_of(std::vector<std::int32_t>& chosen) {
+    return ds::Rows<std::int32_t, kTopK>{chosen.data(), static_cast<index_t>(chosen.size()) / kTopK};
+}
+
+template <class B>
+Plan plan_of(B& be) {
+    auto chosen = chosen_experts();
+    Plan plan(chosen.size());
+    ds::ops::dispatch<kExperts>(be, plan.view(), rows_of(chosen));
+    return plan;
+}
+
+}  // namespace
+
+TEST_CASE("dispatch: pairs are sorted by expert, tokens in their order within one") {
+    on_every_backend(
+        [](auto& be) {
+            auto plan = plan_of(be);
+            std::vector<std::int32_t> all(plan.offsets.begin(), plan.offsets.end());
+            all.insert(all.end(), plan.pair_at.begin(), plan.pair_at.end());
+            all.insert(all.end(), plan.row_of.begin(), plan.row_of.end());
+            return all;
+        },
+        [](std::vector<std::int32_t> const& all) {
+            CHECK(all ==
+                  std::vector<std::int32_t>{0, 2, 5, 6, 6, 8,          // offsets: expert 3 is empty
+                                            2, 6, 0, 3, 4, 5, 1, 7,    // pair at every row
+                                            2, 6, 0, 3, 4, 5, 1, 7});  // its own inverse, as it happens
+        });
+}
+
+TEST_CASE_TEMPLATE("count_load: adds how often each expert was chosen, without ignored tokens", T, float,
+                   double) {
+    std::vector<ds::Token> const targets{9, -1, 0, 3};  // the second token does not count
+    on_every_backend(
+        [&](auto& be) {
+            auto chosen = chosen_experts();
+            std::vector<T> load(kExperts, ds::as_value<T>(10U));
+            ds::Matrix<T, kExperts, 1> const view{load.data()};
+            ds::ops::count_load(be, view, rows_of(chosen));
+            ds::ops::count_load(be, view, rows_of(chosen), targets.data());
+            return load;
+        },
+        [](std::vector<T> const& load) {
+            std::uint32_t const expected[] = {13, 15, 12, 10, 14};
+            for (std::size_t e = 0; e < kExperts; ++e) {
+                CHECK(ds::count_in(load[e]) == expected[e]);
+            }
+        });
+}
+
+TEST_CASE_TEMPLATE("gather_pairs: every row is its pair's token", T, float, double) {
+    auto const x = Table<T, kWidth>::random(4, 1);
+    on_every_backend(
+        [&](auto& be) {
+            auto plan = plan_of(be);
+            Table<T, kWidth> y(8);
+            ds::ops::gather_pairs<kTopK>(be, y.view(), x.view(), plan.pair_at.data());
+            return y;
+        },
+        [&](Table<T, kWidth> const& y) {
+            index_t const tokens[] = {1, 3, 0, 1, 2, 2, 0, 3};
+            for (index_t row = 0; row < 8; ++row) {
+                for (index_t c = 0; c < kWidth; ++c) {
+                    CHECK(y(row, c) == x(tokens[row], c));
+                }
+            }
+            CHECK(y.guards_untouched());
+        });
+}
+
+TEST_CASE_TEMPLATE("combine_pairs: a token's outputs, weighted by its gates; added where wanted", T, float,
+                   double) {
+    auto const x = Table<T, kWidth>::random(8, 1);
+    auto const gates = Table<T, kTopK>::random(4, 2);
+    auto const before = Table<T, kWidth>::random(4, 3);
+    for (bool const add : {false, true}) {
+        for (bool const weighted : {false, true}) {
+            CAPTURE(add);
+            CAPTURE(weighted);
+            on_every_backend(
+                [&](auto& be) {
+                    auto plan = plan_of(be);
+                    auto y = before;
+                    ds::ops::combine_pairs(
+                        be, y.view(), x.view(), weighted ? gates.view() : ds::Rows<T const, kTopK>{},
+                        plan.row_of.data(), add ? ds::ops::Write::add : ds::ops::Write::overwrite);
+                    return y;
+                },
+                [&](Table<T, kWidth> const& y) {
+                    index_t const rows[4][kTopK] = {{2, 6}, {0, 3}, {4, 5}, {1, 7}};
+                    std::vector<double> expected;
+                    for (index_t t = 0; t < 4; ++t) {
+                        for (index_t c = 0; c < kWidth; ++c) {
+                            double sum = add ? double{before(t, c)} : 0;
+                            for (index_t k = 0; k < kTopK; ++k) {
+                                sum += (weighted ? double{gates(t, k)} : 1) * double{x(rows[t][k], c)};
+                            }
+                            expected.push_back(sum);
+                        }
+                    }
+                    CHECK(difference(y.doubles(), expected) <= rounding<T>(6));
+                    CHECK(y.guards_untouched());
+                });
+        }
+    }
+}
+
+TEST_CASE_TEMPLATE("gate_backward: the gate's gradient, and both factors scaled by the gate", T, float,
+                   double) {
+    auto const hidden = Table<T, kWidth>::random(8, 1);
+    auto const dhidden = Table<T, kWidth>::random(8, 2);
+    auto const gates = Table<T, kTopK>::random(4, 3);
+    on_every_backend(
+        [&](auto& be) {
+            auto plan = plan_of(be);
+            auto h = hidden;
+            auto dh = dhidden;
+            Table<T, kTopK> dgates(4);
+            ds::ops::gate_backward(be, dgates.view(), h.view(), dh.view(), gates.view(), plan.pair_at.data());
+            CHECK(dgates.guards_untouched());
+            auto all = dgates.doubles();
+            for (auto const& more : {h.doubles(), dh.doubles()}) {
+                all.insert(all.end(), more.begin(), more.end());
+            }
+            return all;
+        },
+        [&](std::vector<double> const& all) {
+            index_t const rows[4][kTopK] = {{2, 6}, {0, 3}, {4, 5}, {1, 7}};
+            std::vector<double> expected(8 + 2 * 8 * kWidth);
+            for (index_t t = 0; t < 4; ++t) {
+                for (index_t k = 0; k < kTopK; ++k) {
+                    auto const row = rows[t][k];
+                    double dot = 0;
+                    for (index_t c = 0; c < kWidth; ++c) {
+                        auto const at = static_cast<std::size_t>(8 + row * kWidth + c);
+                        dot += double{hidden(row, c)} * double{dhidden(row, c)};
+                        expected[at] = double{gates(t, k)} * double{hidden(row, c)};
+                        expected[at + 8 * kWidth] = double{gates(t, k)} * double{dhidden(row, c)};
+                    }
+                    expected[static_cast<std::size_t>(t * kTopK + k)] = dot;
+                }
+            }
+            CHECK(difference(all, expected) <= rounding<T>(2 * kWidth));
+        });
+}
+
+TEST_CASE("dispatch operations: row counts must agree, and no tokens are fine") {
+    ds::Cpu cpu{{.threads = 1}};
+    Table<float, kWidth> const tokens(4);
+    Table<float, kWidth> pairs(7);
+    Table<float, kTopK> gates(4);
+    Plan plan(8);
+    CHECK_THROWS_AS(ds::ops::gather_pairs<kTopK>(cpu, pairs.view(), tokens.view(), plan.pair_at.data()),
+                    ds::ShapeError);
+    auto y = tokens;
+    CHECK_THROWS_AS(ds::ops::combine_pairs(cpu, y.view(), pairs.view(), gates.view(), plan.row_of.data(),
+                                           ds::ops::Write::add),
+                    ds::ShapeError);
+    CHECK_THROWS_AS(ds::ops::gate_backward(cpu, gates.view(), pairs.view(), pairs.view(), gates.view(),
+                                           plan.pair_at.data()),
+                    ds::ShapeError);
+    std::vector<std::int32_t> none;
+    Plan empty(0);
+    ds::ops::dispatch<kExperts>(cpu, empty.view(), rows_of(none));
+    CHECK(empty.offsets == std::array<std::int32_t, kExperts + 1>{});
+}
