@@ -131,6 +131,10 @@ TEST_CASE("config: token ids may be one or several") {
     CHECK(mentions(refusal(with(R"("eos_token_id": [7, "x"])")), "eos_token_id", "a list of them",
                    "[7,\"x\"]"));
     CHECK(mentions(refusal(with(R"("bos_token_id": 4294967296)")), "bos_token_id"));
+    CHECK(io::parse_config(with(R"("eos_token_id": 99)")).eos_token_ids.front() == 99);
+    CHECK(mentions(refusal(with(R"("eos_token_id": [7, 100], "bos_token_id": 2147483647)")),
+                   "eos_token_id: must be below vocab_size, 100, found 100",
+                   "bos_token_id: must be below vocab_size, 100, found 2147483647"));
 }
 
 TEST_CASE("config: one error lists every key with what was expected and found") {

@@ -130,6 +130,15 @@ inline void check_config(JsonReader& reader, HuggingFaceConfig const& c) {
         reader.require(value > 0, key, "must be positive, found ", value);
     };
     positive("vocab_size", c.vocab_size);
+    auto const in_vocabulary = [&](std::string_view key, index_t id) {
+        reader.require(id < c.vocab_size, key, "must be below vocab_size, ", c.vocab_size, ", found ", id);
+    };
+    if (c.bos_token_id) {
+        in_vocabulary("bos_token_id", *c.bos_token_id);
+    }
+    for (auto const id : c.eos_token_ids) {
+        in_vocabulary("eos_token_id", id);
+    }
     positive("hidden_size", c.hidden_size);
     positive("num_hidden_layers", c.num_hidden_layers);
     positive("num_attention_heads", c.num_attention_heads);
