@@ -42,6 +42,7 @@ may_include(model.hpp       model train infer layers ops core config.hpp fwd.hpp
 
 # Third-party headers, and who may include them.
 set(third_party Eigen/ nlohmann/ pcre2 cuda cub/ thrust/ omp.h CLI/ editline/ doctest/ benchmark/)
+set(third_party_backend/cpu Eigen/)
 set(third_party_io nlohmann/)
 set(third_party_text nlohmann/ pcre2)
 set(third_party_data nlohmann/)

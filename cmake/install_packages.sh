@@ -8,9 +8,9 @@ set -euo pipefail
 wanted=()
 for group in "$@"; do
     case $group in
-        programs) wanted+=(g++ cmake ninja-build nlohmann-json3-dev libpcre2-dev libcli11-dev libedit-dev) ;;
+        programs) wanted+=(g++ cmake ninja-build libeigen3-dev nlohmann-json3-dev libpcre2-dev libcli11-dev libedit-dev) ;;
         tests) wanted+=(doctest-dev clang-format) ;;
-        benchmarks) wanted+=(libbenchmark-dev libeigen3-dev libopenblas-dev libdnnl-dev) ;;
+        benchmarks) wanted+=(libbenchmark-dev libopenblas-dev libdnnl-dev) ;;
         *)
             echo "$0: unknown group '$group'; groups are programs, tests, benchmarks" >&2
             exit 2

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # The targets a user links:
 #   deepseek::deepseek  models, layers, training, generation: a C++20 compiler and nothing else
-#   deepseek::cpu       adds the Cpu backend: threads
+#   deepseek::cpu       adds the Cpu backend: Eigen, threads
 #   deepseek::files     adds tokenizers, token files, checkpoints: nlohmann_json, PCRE2
 #   deepseek::native    the flags that make it fast on the machine that compiles: for programs, linked by their choice
 #   deepseek::app       adds the programs `train` and `generate` for a model of one's own: CLI11, libedit
@@ -54,8 +54,10 @@ target_compile_options(deepseek_native INTERFACE
 
 if(DEEPSEEK_CPU)
     deepseek_find(Threads libc6-dev DEEPSEEK_CPU)
+    # No version asked for: Eigen 5 answers no to requests for 3.4. The headers check it.
+    deepseek_find(Eigen3 libeigen3-dev DEEPSEEK_CPU)
     deepseek_add_part(deepseek_cpu cpu ${deepseek_cpu_headers})
-    target_link_libraries(deepseek_cpu INTERFACE deepseek Threads::Threads)
+    target_link_libraries(deepseek_cpu INTERFACE deepseek Threads::Threads Eigen3::Eigen)
 endif()
 
 if(DEEPSEEK_FILES)

@@ -8,6 +8,10 @@
 #include <deepseek/backend/cpu/latent_attention.hpp>
 #include <deepseek/backend/cpu/matmul.hpp>
 #include <deepseek/backend/cpu/pool.hpp>
+#include <deepseek/backend/cpu/rows/adamw.hpp>
+#include <deepseek/backend/cpu/rows/cross_entropy.hpp>
+#include <deepseek/backend/cpu/rows/rms_norm.hpp>
+#include <deepseek/backend/cpu/rows/swiglu.hpp>
 #include <deepseek/core/arena.hpp>
 #include <deepseek/core/error.hpp>
 

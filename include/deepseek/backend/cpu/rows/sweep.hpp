@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT
+#ifndef DEEPSEEK_BACKEND_CPU_ROWS_SWEEP_HPP
+#define DEEPSEEK_BACKEND_CPU_ROWS_SWEEP_HPP
+
+#include <deepseek/backend/cpu/eigen.hpp>
+#include <deepseek/core/index.hpp>
+
+#include <algorithm>
+#include <limits>
+#include <type_traits>
+
+// How a row becomes Eigen expressions: as stretches of a fixed number of elements, whatever its width. So an operation is
+// instantiated once per element type and not once per width, and its results are the same bits at any address: Eigen looks
+// for an aligned one to begin at only where the size is not known to the compiler.
+
+namespace deepseek::inline DEEPSEEK_ABI::cpu::rows {
+
+/// Elements of a stretch: four registers.
+template <class T>
+inline constexpr int kStretch = 4 * Eigen::internal::packet_traits<T>::size;
+
+/// A stretch of a row as an Eigen array.
+template <class T>
+using Stretch = Eigen::Map<std::conditional_t<
+    std::is_const_v<T>, Eigen::Array<std::remove_const_t<T>, kStretch<std::remove_const_t<T>>, 1> const,
+    Eigen::Array<T, kStretch<std::remove_const_t<T>>, 1>>>;
+
+/// A stretch by value.
+template <class T>
+using Values = Eigen::Array<T, kStretch<T>, 1>;
+
+/// f(stretches of the rows at p...) over `count` elements. What is left at the end is done in copies, filled up with `pad`.
+/// Rows may share memory if f reads all it needs of a stretch before it writes.
+template <class T, class F, class... P>
+[[gnu::always_inline]] inline void sweep(index_t count, T pad, F const& f, P*... p) {
+    index_t i = 0;
+    for (; i + kStretch<T> <= count; i += kStretch<T>) {
+        f(Stretch<P>(p + i)...);
+    }
+    if (auto const rest = count - i; rest > 0) {
+        [&]<class... B>(B... copy) {
+            (std::copy_n(p + i, rest, copy.data()), ...);
+            f(Stretch<P>(copy.data())...);
+            auto const write = [&]<class X>(X* to, auto const& from) {
+                if constexpr (!std::is_const_v<X>) {
+                    std::copy_n(from.data(), rest, to + i);
+                }
+            };
+            (write(p, copy), ...);
+        }(Values<std::remove_const_t<P>>(Values<std::remove_const_t<P>>::Constant(pad))...);
+    }
+}
+
+/// A sum over a sweep: one lane per element of a stretch, added in a fixed order at the end.
+template <class T>
+class Sum {
+public:
+    template <class X>
+    [[gnu::always_inline]] void operator+=(Eigen::ArrayBase<X> const& x) {
+        lanes_ += x;
+    }
+    T total() const { return lanes_.sum(); }
+
+private:
+    Values<T> lanes_ = Values<T>::Zero();
+};
+
+/// The largest of x[0 .. count), -infinity if there is none. Whether NaN elements count is not defined.
+template <class T>
+T largest(T const* x, index_t count) {
+    constexpr auto kLeast = -std::numeric_limits<T>::infinity();
+    Values<T> lanes = Values<T>::Constant(kLeast);
+    sweep<T>(
+        count, kLeast, [&](auto const& v) { lanes = lanes.max(v); }, x);
+    return lanes.maxCoeff();
+}
+
+}  // namespace deepseek::inline DEEPSEEK_ABI::cpu::rows
+
+#endif
