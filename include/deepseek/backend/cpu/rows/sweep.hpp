@@ -37,7 +37,8 @@ template <class T, class F, class... P>
     for (; i + kStretch<T> <= count; i += kStretch<T>) {
         f(Stretch<P>(p + i)...);
     }
-    if (auto const rest = count - i; rest > 0) {
+    // No more than a stretch, which compilers do not see by themselves and then warn of copies too large.
+    if (auto const rest = std::min<index_t>(count - i, kStretch<T>); rest > 0) {
         [&]<class... B>(B... copy) {
             (std::copy_n(p + i, rest, copy.data()), ...);
             f(Stretch<P>(copy.data())...);
