@@ -111,7 +111,7 @@ private:
 
 template <class T>
 bool same_bits(std::vector<T> const& a, std::vector<T> const& b) {
-    return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
+    return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0);
 }
 
 /// Runs compute(backend), which returns a Table or vector, on every backend; checks that one and two threads give the
