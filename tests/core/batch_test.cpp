@@ -70,3 +70,19 @@ TEST_CASE("batch: documents are as many as tokens, and their numbers grow within
     CHECK_THROWS_WITH_AS(ds::check_batch(batch, 10), "batch: 5 documents for 2 x 3 positions",
                          ds::ShapeError);
 }
+
+TEST_CASE("batch: a slice has the tokens, targets and documents of its sequences") {
+    Data const data;
+    auto batch = data.batch();
+    auto const plain = batch.slice(1, 1);
+    CHECK(plain.sequences == 1);
+    CHECK(plain.length == 3);
+    CHECK(plain.tokens.data() == batch.tokens.data() + 3);
+    CHECK(plain.targets.data() == batch.targets.data() + 3);
+    CHECK(plain.documents.empty());
+    std::array<std::int32_t, 6> const documents{0, 0, 1, 0, 1, 2};
+    batch.documents = documents;
+    auto const slice = batch.slice(1, 1);
+    CHECK(slice.documents.data() == documents.data() + 3);
+    ds::check_batch(slice, 10);
+}

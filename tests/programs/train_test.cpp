@@ -95,6 +95,21 @@ TEST_CASE("train: recomputation gives the same bytes") {
     CHECK(equal_files(directory / "kept/model.safetensors", directory / "again/model.safetensors"));
 }
 
+TEST_CASE("train: --documents tells texts apart, and needs to know the token between them") {
+    ScratchDirectory const directory;
+    REQUIRE(run_program(train_command(directory / "packed", "--steps 2 --grad-accum 2")).status == 0);
+    auto const done = run_program(train_command(directory / "apart", "--steps 2 --grad-accum 2 --documents"));
+    REQUIRE_MESSAGE(done.status == 0, done.err);
+    CHECK_FALSE(equal_files(directory / "packed/model.safetensors", directory / "apart/model.safetensors"));
+
+    auto const data = copy_of_data(directory);
+    fs::remove(data / "meta.json");
+    auto const refused = run_program(train_on(data, directory / "m", "--documents"));
+    CHECK(refused.status == 1);
+    CHECK(mentions(refused.err, "--documents needs to know the token between them", "end_of_text"));
+    CHECK_FALSE(fs::exists(directory / "m"));
+}
+
 TEST_CASE("train: a signal saves the run and prints how to continue it") {
     for (int const number : {SIGINT, SIGTERM}) {
         ScratchDirectory const directory;

@@ -31,6 +31,14 @@ struct Batch {
     index_t sequences = 0;
     index_t length = 0;
     std::span<std::int32_t const> documents{};  ///< [sequences, length], or empty: every sequence is one
+
+    /// Sequences [first, first + count): a micro-batch of this batch.
+    Batch slice(index_t first, index_t count) const {
+        auto const begin = static_cast<std::size_t>(first * length);
+        auto const size = static_cast<std::size_t>(count * length);
+        return {tokens.subspan(begin, size), targets.subspan(begin, size), count, length,
+                documents.empty() ? documents : documents.subspan(begin, size)};
+    }
 };
 
 /// Whether a target is left out of losses: -1, or -100 as PyTorch writes it.

@@ -91,6 +91,19 @@ inline std::filesystem::path check_tokenizer(TrainSettings const& settings, inde
     return path;
 }
 
+// Between documents, where a run is to tell them apart.
+inline std::optional<Token> separator(TrainSettings const& settings,
+                                      std::optional<data::TokenMeta> const& meta) {
+    if (!settings.documents) {
+        return std::nullopt;
+    }
+    expects<FormatError>(
+        meta && meta->end_of_text, settings.data,
+        ": --documents needs to know the token between them: a meta.json with \"end_of_text\", as "
+        "prepare writes it");
+    return meta->end_of_text;
+}
+
 }  // namespace detail
 
 inline TrainingData::TrainingData(TrainSettings const& settings, index_t vocabulary, index_t length)
@@ -103,8 +116,9 @@ inline TrainingData::TrainingData(TrainSettings const& settings, index_t vocabul
       // One batch per optimizer step, cut into micro-batches: the same text in the same order however it is cut.
       batches_(training_, {.sequences = checked_mul(settings.batch_size, settings.grad_accum),
                            .length = length,
-                           .seed = Seed{settings.seed}}),
-      validation_batches_(validation_, settings.batch_size, length),
+                           .seed = Seed{settings.seed},
+                           .separator = detail::separator(settings, meta_)}),
+      validation_batches_(validation_, settings.batch_size, length, detail::separator(settings, meta_)),
       tokenizer_(detail::check_tokenizer(settings, vocabulary)) {}
 
 inline std::span<Batch const> TrainingData::next() {
@@ -113,11 +127,9 @@ inline std::span<Batch const> TrainingData::next() {
     }
     auto const all = batches_.next();
     auto const sequences = all.sequences / accumulation_;
-    auto const count = static_cast<std::size_t>(sequences * all.length);
     micro_batches_.clear();
-    for (std::size_t begin = 0; begin < all.tokens.size(); begin += count) {
-        micro_batches_.push_back(
-            {all.tokens.subspan(begin, count), all.targets.subspan(begin, count), sequences, all.length});
+    for (index_t first = 0; first < all.sequences; first += sequences) {
+        micro_batches_.push_back(all.slice(first, sequences));
     }
     return micro_batches_;
 }

@@ -35,6 +35,8 @@ public:
             ->check(positive);
         saved("Batch", "--seq-len", s.seq_len, "tokens per sequence; 0: the model's context")->check(count);
         saved("Batch", "--grad-accum", s.grad_accum, "micro-batches per optimizer step")->check(positive);
+        saved_switch("Batch", "--documents", s.documents,
+                     "attention and MTP do not look from one text into the one before or behind it");
 
         saved("Optimizer", "--lr", s.lr, "peak learning rate");
         saved("Optimizer", "--min-lr", s.min_lr, "learning rate at the end; negative: a tenth of the peak");

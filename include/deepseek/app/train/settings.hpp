@@ -21,6 +21,7 @@ struct TrainSettings {
     index_t batch_size = 8;
     index_t seq_len = 0;  ///< 0: the model's context
     index_t grad_accum = 1;
+    bool documents = false;
     double lr = 1e-3;
     double min_lr = -1;  ///< negative: a tenth of lr
     index_t warmup = 100;
