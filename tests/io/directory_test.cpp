@@ -20,6 +20,7 @@ using deepseek_tests::killed_at;
 using deepseek_tests::mentions;
 using deepseek_tests::ScratchDirectory;
 using deepseek_tests::Stopping;
+using deepseek_tests::Unsynced;
 
 namespace {
 
@@ -29,7 +30,7 @@ void put(fs::path const& path, std::string const& text) { std::ofstream(path) <<
 
 std::string get(fs::path const& path) { return deepseek::read_file(path); }
 
-template <class Calls = io::detail::DirectoryCalls>
+template <class Calls = Unsynced>
 void write_pair(fs::path const& target, std::string const& text) {
     io::BasicAtomicDirectory<Calls> directory(target, ours);
     for (auto const* name : {"one", "two"}) {
@@ -61,7 +62,7 @@ std::size_t count(fs::path const& directory) {
 }
 
 // A file system that cannot swap names.
-struct NoExchange : io::detail::DirectoryCalls {
+struct NoExchange : Unsynced {
     static int exchange(char const*, char const*) {
         errno = EINVAL;
         return -1;
@@ -69,13 +70,13 @@ struct NoExchange : io::detail::DirectoryCalls {
 };
 
 // A mount point, or a directory of a lower layer of an overlay: nothing moves between it and its surroundings.
-struct Mounted : io::detail::DirectoryCalls {
+struct Mounted : Unsynced {
     static int rename(char const* from, char const* to) {
         if (fs::path(from).parent_path() != fs::path(to).parent_path() && fs::is_directory(from)) {
             errno = EXDEV;
             return -1;
         }
-        return io::detail::DirectoryCalls::rename(from, to);
+        return Unsynced::rename(from, to);
     }
     static int exchange(char const*, char const*) {
         errno = EBUSY;
@@ -118,8 +119,8 @@ TEST_CASE("AtomicDirectory: without commit nothing changes and nothing is left")
     CHECK(count(scratch.path()) == 1);
 }
 
-TEST_CASE_TEMPLATE("AtomicDirectory: replaces the old files and keeps what it does not own", Calls,
-                   io::detail::DirectoryCalls, NoExchange, Mounted, NoLinks) {
+TEST_CASE_TEMPLATE("AtomicDirectory: replaces the old files and keeps what it does not own", Calls, Unsynced,
+                   NoExchange, Mounted, NoLinks) {
     ScratchDirectory const scratch;
     auto const target = scratch / "d";
     write_pair<Calls>(target, "old");
@@ -275,8 +276,8 @@ TEST_CASE("AtomicDirectory: another process's working directory stays that") {
     CHECK(status == 0);
 }
 
-TEST_CASE_TEMPLATE("AtomicDirectory: permissions stay those of what is replaced", Calls,
-                   io::detail::DirectoryCalls, NoExchange, NoLinks) {
+TEST_CASE_TEMPLATE("AtomicDirectory: permissions stay those of what is replaced", Calls, Unsynced, NoExchange,
+                   NoLinks) {
     ScratchDirectory const scratch;
     write_pair(scratch / "d", "old");
     fs::permissions(scratch / "d", fs::perms(0710));
@@ -313,7 +314,7 @@ TEST_CASE("AtomicDirectory: what an earlier version left beside a missing direct
 }
 
 TEST_CASE_TEMPLATE("AtomicDirectory: proving leaves a directory as it was, and none where there was none",
-                   Calls, io::detail::DirectoryCalls, NoExchange, Mounted, NoLinks) {
+                   Calls, Unsynced, NoExchange, Mounted, NoLinks) {
     ScratchDirectory const scratch;
     io::BasicAtomicDirectory<Calls>(scratch / "a" / "d", ours).prove();
     CHECK(count(scratch / "a") == 0);
@@ -326,7 +327,7 @@ TEST_CASE_TEMPLATE("AtomicDirectory: proving leaves a directory as it was, and n
 }
 
 TEST_CASE_TEMPLATE("AtomicDirectory: a process that ends while proving leaves the old directory", Base,
-                   io::detail::DirectoryCalls, NoLinks) {
+                   Unsynced, NoLinks) {
     using Calls = Stopping<Base>;
     for (bool const fresh : {true, false}) {
         bool killed = true;
@@ -353,7 +354,7 @@ TEST_CASE_TEMPLATE("AtomicDirectory: a process that ends while proving leaves th
 
 TEST_CASE_TEMPLATE(
     "AtomicDirectory: a process that ends at any system call leaves the old or the new directory", Base,
-    io::detail::DirectoryCalls, NoExchange, Mounted, NoLinks) {
+    Unsynced, NoExchange, Mounted, NoLinks) {
     using Calls = Stopping<Base>;
     for (bool const shared : {true, false}) {
         CAPTURE(shared);
@@ -388,7 +389,7 @@ TEST_CASE_TEMPLATE(
 }
 
 TEST_CASE("AtomicDirectory: a process that ends at any system call leaves no directory, or the new one") {
-    using Calls = Stopping<io::detail::DirectoryCalls>;
+    using Calls = Stopping<Unsynced>;
     bool killed = true;
     for (int n = 1; killed; ++n) {
         CAPTURE(n);
@@ -430,7 +431,7 @@ TEST_CASE(
 
 TEST_CASE_TEMPLATE(
     "AtomicDirectory: a system call that fails is an error with the old directory in place, or none", Base,
-    io::detail::DirectoryCalls, NoExchange, NoLinks) {
+    Unsynced, NoExchange, NoLinks) {
     using Calls = Stopping<Base>;
     Calls::fail_with = ENOSPC;
     int failures = 0;

@@ -39,7 +39,7 @@ struct Run {
                      .options = {{"--lr", "1"}}};
         }
     }
-    template <class Calls = io::detail::DirectoryCalls>
+    template <class Calls = deepseek_tests::Unsynced>
     void save(fs::path const& directory) {
         io::BasicCheckpointWriter<Calls> writer(directory);
         writer.model(be, weights);
@@ -214,7 +214,7 @@ TEST_CASE("resume: a full disk is an error that names the file, and the old chec
 }
 
 TEST_CASE("resume: a run killed at any moment of saving goes on from the old checkpoint or the new") {
-    using Calls = deepseek_tests::Stopping<io::detail::DirectoryCalls>;
+    using Calls = deepseek_tests::Stopping<deepseek_tests::Unsynced>;
     Run<float> old_run(1);
     Run<float> new_run(2);
     enum class Place { swapped, shared, fresh };

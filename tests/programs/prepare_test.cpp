@@ -66,7 +66,7 @@ std::vector<std::string> documents(fs::path const& directory, char const* file) 
 }
 
 // A file system that cannot swap names.
-struct NoSwap : deepseek::io::detail::DirectoryCalls {
+struct NoSwap : Unsynced {
     static int exchange(char const*, char const*) {
         errno = EINVAL;
         return -1;
@@ -282,7 +282,7 @@ TEST_CASE("prepare: names of files need not be UTF-8") {
 }
 
 TEST_CASE_TEMPLATE("data set: a process that ends at any system call leaves the old set or the new one", Base,
-                   deepseek::io::detail::DirectoryCalls, NoSwap) {
+                   Unsynced, NoSwap) {
     using Calls = Stopping<Base>;
     // Every file of a set is as long as its name tells.
     auto const write = []<class C>(C, fs::path const& path, std::size_t tokens) {
@@ -315,7 +315,7 @@ TEST_CASE_TEMPLATE("data set: a process that ends at any system call leaves the 
             CAPTURE(n);
             ScratchDirectory const scratch;
             auto const path = scratch / "data";
-            write(deepseek::io::detail::DirectoryCalls{}, path, 5);
+            write(Unsynced{}, path, 5);
             if (shared) {
                 write_file_atomically(path / "notes.txt", "mine");
             }
@@ -326,7 +326,7 @@ TEST_CASE_TEMPLATE("data set: a process that ends at any system call leaves the 
             CHECK(train.size() == validation.size());
             seen_old = seen_old || train.size() == 5;
             seen_new = seen_new || (killed && train.size() == 7);
-            write(deepseek::io::detail::DirectoryCalls{}, path, 9);
+            write(Unsynced{}, path, 9);
             CHECK(TokenFile(path / "train.bin", 3).size() == 9);
             CHECK(std::distance(fs::directory_iterator(path), {}) == (shared ? 5 : 4));
             CHECK(std::distance(fs::directory_iterator(scratch.path()), {}) == 1);

@@ -2,6 +2,8 @@
 #ifndef DEEPSEEK_TESTS_SUPPORT_STOPPING_CALLS_HPP
 #define DEEPSEEK_TESTS_SUPPORT_STOPPING_CALLS_HPP
 
+#include <deepseek/io/directory_calls.hpp>
+
 #include <doctest/doctest.h>
 #include <sys/types.h>
 #include <sys/wait.h>
@@ -11,6 +13,11 @@
 #include <cstddef>
 
 namespace deepseek_tests {
+
+/// The system's calls but fsync, which takes long and matters only to those who lose power.
+struct Unsynced : deepseek::io::detail::DirectoryCalls {
+    static int fsync(int) { return 0; }
+};
 
 /// Counts the calls that change something; at number `stop_at` ends the process, or fails, as `fail_with` says.
 template <class Base>
