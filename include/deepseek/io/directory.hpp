@@ -31,7 +31,7 @@ namespace deepseek::inline DEEPSEEK_ABI::io {
 /// stopped while that was being moved into place; or, if there is none, a checkpoint `path`.old that an earlier version
 /// left when it was stopped.
 inline std::filesystem::path existing_directory(std::filesystem::path const& path) {
-    auto const committed = detail::own_inside(path, "commit");
+    auto committed = detail::own_inside(path, "commit");
     if (detail::is_real_directory(committed)) {
         return committed;
     }
