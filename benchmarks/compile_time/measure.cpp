@@ -32,9 +32,15 @@ struct Cost {
 // Environment variables would be a way around ccache; calling the compiler itself is a surer one.
 Cost compile(std::string const& compiler, std::filesystem::path const& source,
              std::filesystem::path const& object) {
-    std::vector<std::string> command{
-        compiler,        "-std=c++20", "-O2",          "-c", DEEPSEEK_COMPILE_TIME_INCLUDE,
-        source.string(), "-o",         object.string()};
+    std::vector<std::string> command{compiler,
+                                     "-std=c++20",
+                                     "-O2",
+                                     "-c",
+                                     DEEPSEEK_COMPILE_TIME_INCLUDE,
+                                     DEEPSEEK_COMPILE_TIME_EIGEN,
+                                     source.string(),
+                                     "-o",
+                                     object.string()};
     std::vector<char*> arguments;
     for (auto& word : command) {
         arguments.push_back(word.data());

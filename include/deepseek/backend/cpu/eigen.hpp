@@ -20,8 +20,9 @@
 #endif
 #endif
 
+// A missing file ends compilation; after an #error, g++ goes on and prints hundreds more.
 #if !__has_include(<Eigen/Core>)
-#error "deepseek: the Cpu backend needs Eigen 3.4 or newer (Debian: libeigen3-dev); link deepseek::cpu"
+#include <deepseek: the Cpu backend needs Eigen 3.4 or newer (Debian: libeigen3-dev), so link deepseek::cpu>
 #endif
 // g++ 12 takes the undefined registers of its own AVX-512 intrinsics for uninitialised variables (bug 105593).
 #if defined(__GNUC__) && !defined(__clang__)
