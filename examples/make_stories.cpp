@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Writes a corpus of little stories, for trying the programs without downloading anything. Equal counts and seeds give
+// Writes a corpus of little stories and rhymes, for trying the programs without downloading anything. Equal counts and seeds give
 // equal files. With --names it looks at stories that a model told instead, and says how many of them keep to their
 // people: `generate … --num-samples 20 --json | make_stories --names /dev/stdin`.
 #include <deepseek/app/cli.hpp>
@@ -42,11 +42,11 @@ int judge(std::string const& told) {
 
 int main(int argc, char** argv) {
     deepseek::app::Program program("make_stories",
-                                   "Writes little stories, separated by lines <|endoftext|>.");
+                                   "Writes little stories and rhymes, separated by lines <|endoftext|>.");
     std::uint64_t count = 20'000;
     deepseek::Seed seed{1};
     std::string output;
-    program.add_option("--count", count, "stories to write")
+    program.add_option("--count", count, "stories to write, each with a rhyme")
         ->check(deepseek::app::in_range<std::uint64_t>(1, 100'000'000));
     program.add_option("--seed", seed.value, "another seed gives other stories")
         ->check(deepseek::app::in_range<std::uint64_t>(0, std::numeric_limits<std::uint64_t>::max()));
@@ -69,11 +69,15 @@ int main(int argc, char** argv) {
                                                ": exists; --force replaces it");
         deepseek::AtomicFile file(output);
         for (std::uint64_t number = 0; number < count; ++number) {
-            file.write(deepseek_examples::tell_story(seed, number));
-            file.write(std::string_view("\n<|endoftext|>\n"));
+            for (auto const& text :
+                 {deepseek_examples::tell_story(seed, number), deepseek_examples::tell_rhyme(seed, number)}) {
+                file.write(text);
+                file.write(std::string_view("\n<|endoftext|>\n"));
+            }
         }
         file.commit();
-        std::fprintf(stderr, "%s: %llu stories\n", output.c_str(), static_cast<unsigned long long>(count));
+        std::fprintf(stderr, "%s: %llu stories and as many rhymes\n", output.c_str(),
+                     static_cast<unsigned long long>(count));
         return deepseek::app::kSuccess;
     });
 }

@@ -36,5 +36,10 @@ run "$programs/train" --model quickstart --data "$out/data" --out "$out/model" -
 step "Telling stories"
 run "$programs/generate" --model "$out/model" --prompt "Once upon a time" --num-samples 3 -n 200 --temp 0.8 --seed 1
 
+step "Counting the people in twenty more"
+"$programs/generate" --model "$out/model" --prompt "Once upon a time" --num-samples 20 -n 200 --temp 0.8 --seed 100 --json \
+    2>/dev/null >"$out/told.jsonl"
+run "$programs/make_stories" --names "$out/told.jsonl"
+
 step "Done. The model is in $out/model; another story:"
 echo "  $programs/generate --model $out/model --prompt 'One day' --temp 0.8"

@@ -538,6 +538,18 @@ inline constexpr std::array<std::string_view, 5> kAnimalHomes = {
 inline constexpr std::array<std::string_view, 3> kMothers = {"mom", "grandma", "aunt"};
 inline constexpr std::array<std::string_view, 3> kFathers = {"dad", "grandpa", "uncle"};
 
+// Lines of rhymes.
+inline constexpr std::array<std::string_view, 9> kRhymeLines = {
+    "{hero}, {hero}, where is {hero}? Here is {hero}! {hero} is here.",
+    "{friend} likes {hero}, and {hero} likes {friend}.",
+    "\"Hello, {hero}!\" said {friend}. \"Hello, {friend}!\" said {hero}.",
+    "{hero} has a {toy}. Who has a {toy}? {hero} has a {toy}.",
+    "{hero} and {friend}, {friend} and {hero}, all day long.",
+    "Sing for {hero}, sing for {friend}, sing for {hero} and {friend}.",
+    "\"Where is my {toy}, {friend}?\" said {hero}. \"Here is your {toy}, {hero}!\" said {friend}.",
+    "{friend} gave {hero} a {treat}. {hero} ate the {treat}.",
+    "One {toy} for {hero}, one {toy} for {friend}."};
+
 // An item that was not chosen before.
 inline std::string_view pick_other(Words words, std::initializer_list<std::string_view> taken, Dice& dice) {
     for (;;) {
@@ -642,6 +654,30 @@ inline std::string tell_story(deepseek::Seed seed, std::uint64_t number) {
     grammar.set("building", dice.pick(Words(kBuildings)));
     grammar.set("moral", plot.moral);
     return polish_english(grammar.expand(plot.text, dice));
+}
+
+/// The rhyme of that number: a few lines about two names and two things, again and again. Whoever reads them learns that
+/// what was named before is named again, which in stories is a few words among many: without rhymes a small model takes
+/// much longer to keep to the people of its story.
+inline std::string tell_rhyme(deepseek::Seed seed, std::uint64_t number) {
+    using namespace story;
+    Dice dice(deepseek::RandomKey(seed).fork(number).fork(1));
+    std::vector<std::string_view> names;
+    for (auto const& some : {Words(kGirls), Words(kBoys), Words(kSheAnimals), Words(kHeAnimals)}) {
+        names.insert(names.end(), some.begin(), some.end());
+    }
+    TextGrammar grammar;
+    auto const hero = dice.pick(Words(names));
+    grammar.set("hero", hero);
+    grammar.set("friend", pick_other(names, {hero}, dice));
+    grammar.set("toy", std::string(dice.pick(Words(kColors))) + " " + std::string(dice.pick(Words(kToys))));
+    grammar.set("treat", dice.pick(Words(kTreats)));
+    std::string rhyme;
+    for (auto lines = 4 + dice.below(4); lines > 0; --lines) {
+        rhyme += rhyme.empty() ? "" : " ";
+        rhyme += grammar.expand(kRhymeLines[dice.below(kRhymeLines.size())], dice);
+    }
+    return polish_english(rhyme);
 }
 
 /// How many different names of its people and animals a story has. Stories of tell_story() have one or two; a model that

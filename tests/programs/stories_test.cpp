@@ -9,6 +9,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cstddef>
 #include <cstdint>
 #include <regex>
@@ -23,6 +24,7 @@ using deepseek::Seed;
 using deepseek_examples::count_names;
 using deepseek_examples::Dice;
 using deepseek_examples::polish_english;
+using deepseek_examples::tell_rhyme;
 using deepseek_examples::tell_story;
 using deepseek_examples::TextGrammar;
 
@@ -115,13 +117,27 @@ TEST_CASE("text grammar: English is polished") {
     CHECK(polish_english("\"yes!\" she said. a drama arose") == "\"Yes!\" she said. A drama arose");
 }
 
+TEST_CASE("rhymes: two names, again and again") {
+    std::set<std::string> rhymes;
+    for (std::uint64_t number = 0; number < 200; ++number) {
+        auto const rhyme = tell_rhyme(Seed{1}, number);
+        CHECK(tell_rhyme(Seed{1}, number) == rhyme);
+        rhymes.insert(rhyme);
+        CHECK(count_names(rhyme) <= 2);
+        CHECK(rhyme.find_first_of("{}[]|") == std::string::npos);
+        CHECK(std::isupper(static_cast<unsigned char>(rhyme[rhyme.find_first_not_of('"')])));
+    }
+    CHECK(rhymes.size() > 190);
+}
+
 TEST_CASE("make_stories: a corpus that is the same every time") {
     ScratchDirectory const scratch;
     auto const file = scratch / "s.txt";
     REQUIRE(run_program("make_stories --count 3 --seed 4 --output " + word(file)).status == 0);
     std::string expected;
     for (std::uint64_t number = 0; number < 3; ++number) {
-        expected += tell_story(Seed{4}, number) + "\n<|endoftext|>\n";
+        expected += tell_story(Seed{4}, number) + "\n<|endoftext|>\n" + tell_rhyme(Seed{4}, number) +
+                    "\n<|endoftext|>\n";
     }
     CHECK(deepseek::read_file(file) == expected);
     auto const again = run_program("make_stories --count 4 --output " + word(file));
