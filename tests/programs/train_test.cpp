@@ -49,6 +49,7 @@ TEST_CASE("train: writes a model that can be run and continued, and says what it
     CHECK(mentions(done.out, "step 1/3 | loss ", "(main ", " mtp ", "| norm ", "| lr ", " ms | ",
                    " tok/s | mfu ", "| moe max/mean ", "| eta "));
     CHECK(mentions(done.out, "eval 3/3 | validation loss ", "save 3/3 | "));
+    CHECK(mentions(done.out, "1 threads, compiled for ", "matrix products at "));
     for (char const* name :
          {"config.json", "model.safetensors", "tokenizer.json", "optimizer.safetensors", "trainer.json"}) {
         CHECK_MESSAGE(fs::exists(directory / "m" / name), name);

@@ -251,26 +251,35 @@ inline void Run::run() {
         return;
     }
     peak_ = training_->gemm_peak();
-    log_.fact("machine",
-              message(training_->threads(), " threads, matrix products at ", short_number(peak_, "FLOP/s")));
+    log_.fact("machine", message(training_->threads(), " threads, compiled for ", compiled_instructions(),
+                                 "; matrix products at ", short_number(peak_, "FLOP/s")));
+    if (auto const why = slow_build(); !why.empty()) {
+        log_.warn(why);
+    }
     begin_ = saved_at_ = Clock::now();
     first_step_ = step();
     tenth_ = 10 * step() / total();
+    char const* early = nullptr;  // why it ends before its last step
     try {
-        while (step() < total()) {
+        while (step() < total() && early == nullptr) {
             if (Interrupt::requested()) {
-                return stop("interrupted");
+                early = "interrupted";
+            } else if (!fits_time() && settings_.max_minutes > 0 && seconds_left() <= 0) {
+                early = "the time is over";
+            } else {
+                train_one_step();
             }
-            if (!fits_time() && settings_.max_minutes > 0 && seconds_left() <= 0) {
-                return stop("the time is over");
-            }
-            train_one_step();
         }
-        evaluate();
+        if (early == nullptr) {
+            evaluate();
+        }
     } catch (std::bad_alloc const&) {
         throw Error(message("not enough memory at step ", step() + 1, "; ", rescue()));
     } catch (std::exception const& error) {
         throw Error(message(error.what(), "; ", rescue()));
+    }
+    if (early != nullptr) {
+        return stop(early);
     }
     save();
     log_.fact("done", message(step(), " steps, ", detail::shown(training_->tokens_seen()),
