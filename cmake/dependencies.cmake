@@ -36,6 +36,7 @@ may_include(text            io core detail config.hpp)
 may_include(data            io core detail config.hpp)
 may_include(app             io text data backend/cpu backend/concept model train infer layers ops core detail config.hpp
                             version.hpp)
+may_include(eigen.hpp       backend/cpu core config.hpp)
 may_include(testing         layers ops backend/concept core detail config.hpp)
 may_include(detail          core config.hpp)
 may_include(model.hpp       model train infer layers ops core config.hpp fwd.hpp version.hpp)

@@ -10,7 +10,7 @@
 
 file(GLOB_RECURSE deepseek_headers CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/include/deepseek/*.hpp")
 set(deepseek_cpu_headers ${deepseek_headers})
-list(FILTER deepseek_cpu_headers INCLUDE REGEX "/include/deepseek/backend/cpu[./]")
+list(FILTER deepseek_cpu_headers INCLUDE REGEX "/include/deepseek/(backend/cpu[./]|eigen.hpp$)")
 set(deepseek_files_headers ${deepseek_headers})
 list(FILTER deepseek_files_headers INCLUDE REGEX "/include/deepseek/(data|io|text)/")
 set(deepseek_core_headers ${deepseek_headers})
