@@ -4,6 +4,7 @@
 
 #include <deepseek/core/arena.hpp>
 #include <deepseek/core/error.hpp>
+#include <deepseek/core/layer.hpp>
 #include <deepseek/core/pass.hpp>
 #include <deepseek/core/random.hpp>
 #include <deepseek/core/visit.hpp>
