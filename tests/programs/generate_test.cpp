@@ -236,8 +236,13 @@ TEST_CASE("generate: at a terminal lines can be edited and come back, and Ctrl-C
     CHECK_MESSAGE(wait_for(reply), screen);
     CHECK_MESSAGE(wait_for("> "), screen);
     type("\x03");
-    wait_for("tok/s");
+    CHECK_MESSAGE(wait_for("tok/s"), screen);
     wait_for("nothing more");  // until the other end is closed
+    siginfo_t ended{};
+    if (::waitid(P_PID, static_cast<id_t>(pid), &ended, WEXITED | WNOHANG | WNOWAIT) != 0 ||
+        ended.si_pid != pid) {
+        ::kill(pid, SIGKILL);
+    }
     int status = 0;
     REQUIRE(::waitpid(pid, &status, 0) == pid);
     CHECK_MESSAGE((WIFEXITED(status) && WEXITSTATUS(status) == 130), screen);
