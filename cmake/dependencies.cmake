@@ -2,7 +2,7 @@
 # cmake -P dependencies.cmake: includes point only downwards.
 #
 #   config → core → backend/concept → ops → layers → model → train, infer → model.hpp
-#              ↑            ↑                          io, text, data: used by programs, need JSON and PCRE2
+#              ↑            ↑                          format, text, data: used by programs, need JSON and PCRE2
 #              backend/cpu, backend/meter              found by the compiler through their argument, included by users
 #                                                      app: whole programs, over all of it
 #
@@ -31,10 +31,10 @@ may_include(model           layers ops backend/concept core detail config.hpp fw
 may_include(train           model layers ops backend/concept core detail config.hpp fwd.hpp)
 may_include(infer           model layers ops backend/concept core detail config.hpp fwd.hpp)
 may_include(comm            core detail config.hpp)
-may_include(io              model layers ops core detail config.hpp version.hpp)
-may_include(text            io core detail config.hpp)
-may_include(data            io core detail config.hpp)
-may_include(app             io text data backend/cpu backend/concept model train infer layers ops core detail config.hpp
+may_include(format              model layers ops core detail config.hpp version.hpp)
+may_include(text            format core detail config.hpp)
+may_include(data            format core detail config.hpp)
+may_include(app             format text data backend/cpu backend/concept model train infer layers ops core detail config.hpp
                             version.hpp)
 may_include(eigen.hpp       backend/cpu core config.hpp)
 may_include(testing         layers ops backend/concept core detail config.hpp)
@@ -44,7 +44,7 @@ may_include(model.hpp       model train infer layers ops core config.hpp fwd.hpp
 # Third-party headers, and who may include them.
 set(third_party Eigen/ nlohmann/ pcre2 cuda cub/ thrust/ omp.h CLI/ editline/ doctest/ benchmark/)
 set(third_party_backend/cpu Eigen/)
-set(third_party_io nlohmann/)
+set(third_party_format nlohmann/)
 set(third_party_text nlohmann/ pcre2)
 set(third_party_data nlohmann/)
 set(third_party_app nlohmann/ CLI/ editline/)

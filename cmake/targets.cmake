@@ -12,7 +12,7 @@ file(GLOB_RECURSE deepseek_headers CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/incl
 set(deepseek_cpu_headers ${deepseek_headers})
 list(FILTER deepseek_cpu_headers INCLUDE REGEX "/include/deepseek/(backend/cpu[./]|eigen.hpp$)")
 set(deepseek_files_headers ${deepseek_headers})
-list(FILTER deepseek_files_headers INCLUDE REGEX "/include/deepseek/(data|io|text)/")
+list(FILTER deepseek_files_headers INCLUDE REGEX "/include/deepseek/(data|format|text)/")
 set(deepseek_core_headers ${deepseek_headers})
 set(deepseek_app_headers ${deepseek_headers})
 list(FILTER deepseek_app_headers INCLUDE REGEX "/include/deepseek/app/")

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A checkpoint is a Hugging Face model directory, so that other programs read it, plus what resuming needs.
 #include <deepseek/backend/cpu.hpp>
-#include <deepseek/io/checkpoint.hpp>
+#include <deepseek/format/checkpoint.hpp>
 #include <deepseek/model.hpp>
 
 #include <cstdio>
@@ -52,9 +52,9 @@ int main() {
     Run whole{cpu};
     whole.steps(10);
     auto const& at = whole.trainer.progress();
-    ds::io::save_checkpoint(cpu, directory, whole.weights, whole.trainer.first_moment(),
-                            whole.trainer.second_moment(),
-                            {.step = at.step, .updates = at.updates, .tokens = at.tokens, .skips = at.skips});
+    ds::format::save_checkpoint(
+        cpu, directory, whole.weights, whole.trainer.first_moment(), whole.trainer.second_moment(),
+        {.step = at.step, .updates = at.updates, .tokens = at.tokens, .skips = at.skips});
     whole.steps(10);
 
     std::set<std::string> names;  // a directory has no order of its own
@@ -67,7 +67,7 @@ int main() {
 
     // The same ten steps from the checkpoint, as another process would take them.
     Run resumed{cpu};
-    auto const state = ds::io::load_checkpoint(
+    auto const state = ds::format::load_checkpoint(
         cpu, directory, resumed.weights, resumed.trainer.first_moment(), resumed.trainer.second_moment());
     resumed.trainer.progress() = {.step = state.step,
                                   .updates = state.updates,
@@ -80,7 +80,7 @@ int main() {
     // Weights alone are all that generation reads. A type that is not the file's is refused with every difference.
     ds::Weights<ModelOf<4>, float, ds::Cpu> other{cpu};
     try {
-        ds::io::load_model(cpu, directory, other);
+        ds::format::load_model(cpu, directory, other);
     } catch (ds::Error const& error) {
         std::printf("%s\n", error.what());
     }

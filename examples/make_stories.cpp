@@ -5,8 +5,8 @@
 #include <deepseek/app/cli.hpp>
 #include <deepseek/core/error.hpp>
 #include <deepseek/core/random.hpp>
-#include <deepseek/io/file.hpp>
-#include <deepseek/io/json.hpp>
+#include <deepseek/format/file.hpp>
+#include <deepseek/format/json.hpp>
 
 #include "support/stories.hpp"
 
@@ -27,7 +27,7 @@ int judge(std::string const& told) {
     int stories = 0;
     int kept = 0;
     for (std::string line; std::getline(lines, line); ++stories) {
-        auto const json = deepseek::io::parse_json(line, told);
+        auto const json = deepseek::format::parse_json(line, told);
         deepseek::expects<deepseek::FormatError>(
             json.is_object() && json.contains("prompt") && json.contains("text"), told, ": line ",
             stories + 1, ": is not what generate --json writes");

@@ -16,7 +16,7 @@
 #include <deepseek/core/index.hpp>
 #include <deepseek/core/random.hpp>
 #include <deepseek/data/token_meta.hpp>
-#include <deepseek/io/file.hpp>
+#include <deepseek/format/file.hpp>
 #include <deepseek/text/load.hpp>
 #include <deepseek/text/tokenizer.hpp>
 #include <deepseek/text/tokenizer_json.hpp>

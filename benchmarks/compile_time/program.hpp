@@ -3,7 +3,7 @@
 #define DEEPSEEK_BENCHMARKS_COMPILE_TIME_PROGRAM_HPP
 
 #include <deepseek/backend/cpu.hpp>
-#include <deepseek/io/save.hpp>
+#include <deepseek/format/save.hpp>
 #include <deepseek/model.hpp>
 
 #include <array>
@@ -34,7 +34,7 @@ int program() {
     for (int step = 0; step < 100; ++step) {
         std::printf("%f\n", trainer.step({&batch, 1}).total_loss);
     }
-    ds::io::save_model(cpu, "model", weights);
+    ds::format::save_model(cpu, "model", weights);
 
     ds::Session session{cpu, weights};
     ds::Sampler sampler{{.temperature = 0.8}};

@@ -3,8 +3,8 @@
 #define DEEPSEEK_EXAMPLES_PREPARE_DATA_SET_HPP
 
 #include <deepseek/core/error.hpp>
-#include <deepseek/io/directory.hpp>
-#include <deepseek/io/messages.hpp>
+#include <deepseek/format/directory.hpp>
+#include <deepseek/format/messages.hpp>
 
 #include <algorithm>
 #include <filesystem>
@@ -21,10 +21,10 @@ inline bool is_data_set_file(std::string_view name) {
 }
 
 /// A data set that appears as a whole, on commit(); until then the one that was there stays.
-template <class Calls = deepseek::io::detail::DirectoryCalls>
+template <class Calls = deepseek::format::detail::DirectoryCalls>
 class BasicDataSet {
 public:
-    using Directory = deepseek::io::BasicAtomicDirectory<Calls>;
+    using Directory = deepseek::format::BasicAtomicDirectory<Calls>;
     using File = typename Directory::File;
 
     /// Errors:    FileError if another process writes there, if files cannot be written there, or if a data set is there
@@ -32,8 +32,8 @@ public:
     BasicDataSet(std::filesystem::path const& path, bool may_replace) : directory_(path, is_data_set_file) {
         for (auto const name : kDataSetFiles) {
             auto const file = directory_.target() / name;
-            deepseek::expects<deepseek::FileError>(may_replace || !deepseek::io::detail::exists(file),
-                                                   deepseek::io::detail::in_quotes(file.native()),
+            deepseek::expects<deepseek::FileError>(may_replace || !deepseek::format::detail::exists(file),
+                                                   deepseek::format::detail::in_quotes(file.native()),
                                                    ": exists; --force replaces the data set there");
         }
         directory_.prove();

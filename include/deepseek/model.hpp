@@ -3,7 +3,7 @@
 #define DEEPSEEK_MODEL_HPP
 
 // The public door: everything to describe, train and run a model. A backend is included beside it
-// (<deepseek/backend/cpu.hpp>); files, tokenizers and data sets have headers of their own in io/, text/ and data/.
+// (<deepseek/backend/cpu.hpp>); files, tokenizers and data sets have headers of their own in format/, text/ and data/.
 
 #include <deepseek/core/batch.hpp>
 #include <deepseek/core/error.hpp>

@@ -3,7 +3,7 @@
 #include <deepseek/backend/cpu.hpp>
 #include <deepseek/data/batches.hpp>
 #include <deepseek/data/token_file.hpp>
-#include <deepseek/io/file.hpp>
+#include <deepseek/format/file.hpp>
 #include <deepseek/model.hpp>
 
 #include "allocation/counting.hpp"

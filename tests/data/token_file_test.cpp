@@ -3,7 +3,7 @@
 #include <deepseek/core/index.hpp>
 #include <deepseek/data/token_file.hpp>
 #include <deepseek/data/token_meta.hpp>
-#include <deepseek/io/file.hpp>
+#include <deepseek/format/file.hpp>
 
 #include "support/scratch_directory.hpp"
 #include <doctest/doctest.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Writes models of several types and their logits, for exported_models.py to compare: exported_models DIRECTORY.
 #include <deepseek/backend/cpu.hpp>
-#include <deepseek/io/save.hpp>
+#include <deepseek/format/save.hpp>
 #include <deepseek/model.hpp>
 
 #include <cstdio>
@@ -43,7 +43,7 @@ void write(std::filesystem::path const& folder, std::string const& name) {
     ds::Cpu cpu{{.threads = 1}};
     ds::Weights<M, double, ds::Cpu> weights{cpu};
     ds::initialize(cpu, weights, ds::Seed{7});
-    ds::io::save_model(cpu, folder / name, weights);
+    ds::format::save_model(cpu, folder / name, weights);
 
     std::vector<ds::Token> tokens;
     for (ds::Token i = 0; i < 40; ++i) {

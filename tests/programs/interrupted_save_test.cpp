@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // labels: programs slow
-#include <deepseek/io/file.hpp>
+#include <deepseek/format/file.hpp>
 
 #include "program.hpp"
 

@@ -4,9 +4,9 @@
 #include <deepseek/core/random.hpp>
 #include <deepseek/data/token_file.hpp>
 #include <deepseek/data/token_meta.hpp>
-#include <deepseek/io/directory.hpp>
-#include <deepseek/io/directory_lock.hpp>
-#include <deepseek/io/file.hpp>
+#include <deepseek/format/directory.hpp>
+#include <deepseek/format/directory_lock.hpp>
+#include <deepseek/format/file.hpp>
 #include <deepseek/text/load.hpp>
 
 #include "../../examples/prepare/data_set.hpp"
@@ -265,7 +265,7 @@ TEST_CASE("prepare: a data set is replaced only on request, and nothing else in 
 TEST_CASE("prepare: of two that write one data set the second is told so") {
     ScratchDirectory const scratch;
     write_file_atomically(scratch / "in.txt", corpus());
-    deepseek::io::DirectoryLock const lock(scratch / "out");
+    deepseek::format::DirectoryLock const lock(scratch / "out");
     auto const done = run_program(prepare(scratch / "in.txt", "bytes", scratch / "out"));
     CHECK(done.status == 1);
     CHECK(mentions(done.err, "is being written by process"));

@@ -2,7 +2,7 @@
 #ifndef DEEPSEEK_TESTS_PROGRAMS_PROGRAM_HPP
 #define DEEPSEEK_TESTS_PROGRAMS_PROGRAM_HPP
 
-#include <deepseek/io/file.hpp>
+#include <deepseek/format/file.hpp>
 
 #include "support/data.hpp"
 #include "support/scratch_directory.hpp"

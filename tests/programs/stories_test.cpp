@@ -3,7 +3,7 @@
 
 #include <deepseek/core/error.hpp>
 #include <deepseek/core/random.hpp>
-#include <deepseek/io/file.hpp>
+#include <deepseek/format/file.hpp>
 
 #include "program.hpp"
 #include <doctest/doctest.h>

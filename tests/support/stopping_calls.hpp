@@ -2,7 +2,7 @@
 #ifndef DEEPSEEK_TESTS_SUPPORT_STOPPING_CALLS_HPP
 #define DEEPSEEK_TESTS_SUPPORT_STOPPING_CALLS_HPP
 
-#include <deepseek/io/directory_calls.hpp>
+#include <deepseek/format/directory_calls.hpp>
 
 #include <doctest/doctest.h>
 #include <sys/types.h>
@@ -15,7 +15,7 @@
 namespace deepseek_tests {
 
 /// The system's calls but fsync, which takes long and matters only to those who lose power.
-struct Unsynced : deepseek::io::detail::DirectoryCalls {
+struct Unsynced : deepseek::format::detail::DirectoryCalls {
     static int fsync(int) { return 0; }
 };
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <deepseek/core/error.hpp>
 #include <deepseek/core/index.hpp>
-#include <deepseek/io/file.hpp>
+#include <deepseek/format/file.hpp>
 #include <deepseek/text/load.hpp>
 #include <deepseek/text/tokenizer.hpp>
 #include <deepseek/text/tokenizer_json.hpp>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Published tokenizers against ids that tiktoken and Hugging Face tokenizers give.
 #include <deepseek/core/index.hpp>
-#include <deepseek/io/file.hpp>
+#include <deepseek/format/file.hpp>
 #include <deepseek/text/load.hpp>
 #include <deepseek/text/tokenizer.hpp>
 #include <deepseek/text/tokenizer_json.hpp>

@@ -5,8 +5,8 @@
 #include <deepseek/backend/cpu.hpp>
 #include <deepseek/data/batches.hpp>
 #include <deepseek/data/token_file.hpp>
-#include <deepseek/io/checkpoint.hpp>
-#include <deepseek/io/file.hpp>
+#include <deepseek/format/checkpoint.hpp>
+#include <deepseek/format/file.hpp>
 #include <deepseek/model.hpp>
 
 #include "support/scratch_directory.hpp"
@@ -21,7 +21,7 @@
 #include <vector>
 
 namespace ds = deepseek;
-namespace io = deepseek::io;
+namespace format = deepseek::format;
 
 namespace {
 
@@ -77,17 +77,17 @@ struct Run {
 
     void save(std::filesystem::path const& directory) {
         auto const& at = trainer.progress();
-        io::save_checkpoint<M>(cpu, directory, weights, trainer.first_moment(), trainer.second_moment(),
-                               {.step = at.step,
-                                .updates = at.updates,
-                                .tokens = at.tokens,
-                                .skips = at.skips,
-                                .data_position = batches.position()});
+        format::save_checkpoint<M>(cpu, directory, weights, trainer.first_moment(), trainer.second_moment(),
+                                   {.step = at.step,
+                                    .updates = at.updates,
+                                    .tokens = at.tokens,
+                                    .skips = at.skips,
+                                    .data_position = batches.position()});
     }
 
     void load(std::filesystem::path const& directory) {
-        auto const state =
-            io::load_checkpoint<M>(cpu, directory, weights, trainer.first_moment(), trainer.second_moment());
+        auto const state = format::load_checkpoint<M>(cpu, directory, weights, trainer.first_moment(),
+                                                      trainer.second_moment());
         trainer.progress() = {.step = state.step,
                               .updates = state.updates,
                               .tokens = state.tokens,

@@ -5,8 +5,8 @@
 #include <deepseek/core/error.hpp>
 #include <deepseek/core/index.hpp>
 #include <deepseek/data/token_meta.hpp>
-#include <deepseek/io/directory.hpp>
-#include <deepseek/io/random_access_file.hpp>
+#include <deepseek/format/directory.hpp>
+#include <deepseek/format/random_access_file.hpp>
 
 #include <algorithm>
 #include <array>
@@ -33,10 +33,10 @@ public:
     /// Errors:    FileError if the file is missing; FormatError if it is empty or its size is no multiple of the width,
     ///            or if the meta.json speaks of a larger vocabulary, or of other files
     TokenFile(std::filesystem::path const& path, index_t vocabulary, std::optional<TokenWidth> width = {})
-        : file_(io::existing_directory(path.parent_path()) / path.filename()), vocabulary_(vocabulary) {
+        : file_(format::existing_directory(path.parent_path()) / path.filename()), vocabulary_(vocabulary) {
         expects(vocabulary > 0, path.native(), ": a vocabulary of ", vocabulary, " has no tokens");
         if (auto const meta_path = file_.path().parent_path() / "meta.json";
-            !width && io::detail::exists(meta_path)) {
+            !width && format::detail::exists(meta_path)) {
             auto const meta = read_token_meta(meta_path);
             expects<FormatError>(meta.vocabulary <= vocabulary, meta_path.native(),
                                  ": the tokens have a vocabulary of ", meta.vocabulary, ", expected at most ",
@@ -102,9 +102,9 @@ private:
 ///
 /// Errors:    FileError if the directory has neither
 inline std::filesystem::path validation_file(std::filesystem::path const& directory) {
-    auto const found = io::existing_directory(directory);
+    auto const found = format::existing_directory(directory);
     for (auto const* const file : {"validation.bin", "val.bin"}) {
-        if (io::detail::exists(found / file)) {
+        if (format::detail::exists(found / file)) {
             return found / file;
         }
     }

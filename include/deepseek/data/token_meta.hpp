@@ -4,10 +4,10 @@
 
 #include <deepseek/core/error.hpp>
 #include <deepseek/core/index.hpp>
-#include <deepseek/io/directory.hpp>
-#include <deepseek/io/file.hpp>
-#include <deepseek/io/json.hpp>
-#include <deepseek/io/needs_json.hpp>
+#include <deepseek/format/directory.hpp>
+#include <deepseek/format/file.hpp>
+#include <deepseek/format/json.hpp>
+#include <deepseek/format/needs_json.hpp>
 
 #include <nlohmann/json.hpp>
 #include <sys/stat.h>
@@ -75,7 +75,7 @@ inline void expect_same_set(nlohmann::json const& root, std::filesystem::path co
     }
     auto const expected = root.find("tokenizer_fingerprint");
     auto const tokenizer = path.parent_path() / "tokenizer.json";
-    if (expected != root.end() && io::detail::exists(tokenizer)) {
+    if (expected != root.end() && format::detail::exists(tokenizer)) {
         expects<FormatError>(*expected == fingerprint(read_small_file(tokenizer, index_t{512} << 20)),
                              path.native(),
                              ": was written with another tokenizer.json: these files do not belong together");
@@ -89,7 +89,7 @@ inline void expect_same_set(nlohmann::json const& root, std::filesystem::path co
 /// Errors:    FileError; FormatError naming the file and the entry that is missing or wrong, or the file that is not the
 ///            one it was written with
 inline TokenMeta read_token_meta(std::filesystem::path const& path) {
-    auto const root = io::parse_json(read_small_file(path), path.native());
+    auto const root = format::parse_json(read_small_file(path), path.native());
     expects<FormatError>(root.is_object(), path.native(), ": must be an object, found ", root.type_name());
     TokenMeta meta;
     auto const dtype = root.find("dtype");

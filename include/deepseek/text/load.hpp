@@ -4,10 +4,10 @@
 
 #include <deepseek/core/error.hpp>
 #include <deepseek/core/index.hpp>
-#include <deepseek/io/directory_calls.hpp>
-#include <deepseek/io/file.hpp>
-#include <deepseek/io/json.hpp>
-#include <deepseek/io/messages.hpp>
+#include <deepseek/format/directory_calls.hpp>
+#include <deepseek/format/file.hpp>
+#include <deepseek/format/json.hpp>
+#include <deepseek/format/messages.hpp>
 #include <deepseek/text/tokenizer.hpp>
 #include <deepseek/text/tokenizer_json.hpp>
 #include <deepseek/text/vocab_merges.hpp>
@@ -25,7 +25,7 @@ namespace deepseek::inline DEEPSEEK_ABI::text {
 namespace detail {
 // The end-of-text token that a tokenizer_config.json names: a string, or an object with its content.
 inline void apply_tokenizer_config(TokenizerData& data, std::filesystem::path const& path) {
-    auto const config = io::parse_json(read_small_file(path), path.native());
+    auto const config = format::parse_json(read_small_file(path), path.native());
     expects<FormatError>(config.is_object(), path.native(), ": must be an object, found ",
                          config.type_name());
     auto const at = config.find("eos_token");
@@ -39,7 +39,7 @@ inline void apply_tokenizer_config(TokenizerData& data, std::filesystem::path co
     auto const token = std::find_if(data.added.begin(), data.added.end(),
                                     [&](auto const& added) { return added.content == name; });
     expects<FormatError>(token != data.added.end(), path.native(), ": \"eos_token\" is ",
-                         io::detail::in_quotes(name),
+                         format::detail::in_quotes(name),
                          ", which is not an added token of the tokenizer beside it");
     data.end_of_text = token->id;
 }
@@ -51,20 +51,20 @@ inline void apply_tokenizer_config(TokenizerData& data, std::filesystem::path co
 ///
 /// Errors:    FileError, FormatError naming the file and what is wrong with it
 inline Tokenizer load_tokenizer(std::filesystem::path const& path) {
-    if (!io::detail::is_directory(path)) {
+    if (!format::detail::is_directory(path)) {
         return Tokenizer(
             parse_tokenizer_json(read_small_file(path, detail::kVocabularyBytes), path.native()));
     }
-    if (auto const file = path / "tokenizer.json"; io::detail::exists(file)) {
+    if (auto const file = path / "tokenizer.json"; format::detail::exists(file)) {
         auto data = parse_tokenizer_json(read_small_file(file, detail::kVocabularyBytes), file.native());
-        if (auto const config = path / "tokenizer_config.json"; io::detail::exists(config)) {
+        if (auto const config = path / "tokenizer_config.json"; format::detail::exists(config)) {
             detail::apply_tokenizer_config(data, config);
         }
         return Tokenizer(std::move(data));
     }
     for (auto const& [vocabulary, merges] :
          {std::pair("vocab.json", "merges.txt"), {"encoder.json", "vocab.bpe"}}) {
-        if (io::detail::exists(path / vocabulary) && io::detail::exists(path / merges)) {
+        if (format::detail::exists(path / vocabulary) && format::detail::exists(path / merges)) {
             return load_vocab_merges(path / vocabulary, path / merges);
         }
     }

@@ -3,7 +3,7 @@
 #define DEEPSEEK_TEXT_PATTERN_HPP
 
 #include <deepseek/core/error.hpp>
-#include <deepseek/io/messages.hpp>
+#include <deepseek/format/messages.hpp>
 #include <deepseek/text/needs_pcre2.hpp>
 
 // The width of PCRE2's characters is chosen by a macro that the program may have chosen already; all calls below name
@@ -71,7 +71,7 @@ private:
 
     template <class... Parts>
     [[noreturn]] void refuse(Parts const&... parts) const {
-        throw FormatError(message("pattern ", io::detail::in_quotes(pattern_, 1000), ": ", parts...,
+        throw FormatError(message("pattern ", format::detail::in_quotes(pattern_, 1000), ": ", parts...,
                                   " at offset ", at_, " is not supported"));
     }
 
@@ -325,15 +325,15 @@ private:
         auto* const compiled = pcre2_compile_8(reinterpret_cast<PCRE2_SPTR8>(translated.data()),
                                                translated.size(), options, &code, &offset, context.get());
         if (compiled == nullptr) {
-            throw FormatError(message("pattern ", io::detail::in_quotes(source, 1000), ": ",
+            throw FormatError(message("pattern ", format::detail::in_quotes(source, 1000), ": ",
                                       detail::pcre_message(code), " (read as ",
-                                      io::detail::in_quotes(translated, 1000), ", offset ", offset, ")"));
+                                      format::detail::in_quotes(translated, 1000), ", offset ", offset, ")"));
         }
         code_ = {compiled, [](pcre2_code_8* pointer) { pcre2_code_free_8(pointer); }};
         std::uint32_t may_be_empty = 0;
         pcre2_pattern_info_8(compiled, PCRE2_INFO_MATCHEMPTY, &may_be_empty);
         expects<FormatError>(may_be_empty == 0 && !translated.empty(), "pattern ",
-                             io::detail::in_quotes(source, 1000),
+                             format::detail::in_quotes(source, 1000),
                              ": may match the empty text, which is not supported");
         pcre2_jit_compile_8(compiled, PCRE2_JIT_COMPLETE);  // where this fails the interpreter does the work
     }

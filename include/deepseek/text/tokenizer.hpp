@@ -4,7 +4,7 @@
 
 #include <deepseek/core/error.hpp>
 #include <deepseek/core/index.hpp>
-#include <deepseek/io/messages.hpp>
+#include <deepseek/format/messages.hpp>
 #include <deepseek/text/added_tokens.hpp>
 #include <deepseek/text/byte_level.hpp>
 #include <deepseek/text/byte_strings.hpp>
@@ -121,8 +121,8 @@ private:
     void index_tokens() {
         auto size = data_.vocabulary.size();
         for (auto const& token : data_.added) {
-            expects<FormatError>(token.id >= 0, "added token ", io::detail::in_quotes(token.content), ": id ",
-                                 token.id, " is negative");
+            expects<FormatError>(token.id >= 0, "added token ", format::detail::in_quotes(token.content),
+                                 ": id ", token.id, " is negative");
             expects<FormatError>(!token.content.empty(), "added token ", token.id, ": its content is empty");
             size = std::max(size, static_cast<std::size_t>(token.id) + 1);
         }
@@ -136,8 +136,8 @@ private:
         for (auto const& token : data_.added) {
             auto*& place = added_at[static_cast<std::size_t>(token.id)];
             expects<FormatError>(place == nullptr || place->content == token.content, "added tokens ",
-                                 io::detail::in_quotes(place == nullptr ? "" : place->content), " and ",
-                                 io::detail::in_quotes(token.content), " have the same id ", token.id);
+                                 format::detail::in_quotes(place == nullptr ? "" : place->content), " and ",
+                                 format::detail::in_quotes(token.content), " have the same id ", token.id);
             place = &token;
         }
         kinds_.resize(size);
@@ -153,8 +153,9 @@ private:
                                                              : Kind::none;
             if (added != nullptr) {
                 expects<FormatError>(text.empty() || text == added->content || bytes == added->content,
-                                     "added token ", io::detail::in_quotes(added->content), " has id ",
-                                     added->id, ", which in the vocabulary is ", io::detail::in_quotes(text));
+                                     "added token ", format::detail::in_quotes(added->content), " has id ",
+                                     added->id, ", which in the vocabulary is ",
+                                     format::detail::in_quotes(text));
                 (added->special      ? added->normalized ? late_special_ : early_special_
                  : added->normalized ? late_
                                      : early_)
@@ -181,7 +182,7 @@ private:
             if (!text.empty()) {
                 auto const [at, is_new] = ids.emplace(text, static_cast<Token>(id));
                 if (!is_new) {
-                    throw FormatError(message("the vocabulary has ", io::detail::in_quotes(text),
+                    throw FormatError(message("the vocabulary has ", format::detail::in_quotes(text),
                                               " twice: ids ", at->second, " and ", id));
                 }
             }
@@ -199,7 +200,7 @@ private:
             joined += data_.vocabulary[static_cast<std::size_t>(right)];
             auto const result = ids.find(joined);
             if (result == ids.end()) {
-                throw FormatError(message("merge ", rank, ": its result ", io::detail::in_quotes(joined),
+                throw FormatError(message("merge ", rank, ": its result ", format::detail::in_quotes(joined),
                                           " is not in the vocabulary"));
             }
             merges_.add(left, right, {static_cast<std::uint32_t>(rank), result->second});

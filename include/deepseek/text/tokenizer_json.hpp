@@ -4,9 +4,9 @@
 
 #include <deepseek/core/error.hpp>
 #include <deepseek/core/index.hpp>
-#include <deepseek/io/json.hpp>
-#include <deepseek/io/messages.hpp>
-#include <deepseek/io/needs_json.hpp>
+#include <deepseek/format/json.hpp>
+#include <deepseek/format/messages.hpp>
+#include <deepseek/format/needs_json.hpp>
 #include <deepseek/text/tokenizer.hpp>
 #include <deepseek/text/tokenizer_data.hpp>
 
@@ -48,7 +48,7 @@ public:
         read_pre_tokenizer(optional(root, "pre_tokenizer"));
         auto const& decoder = optional(root, "decoder");
         if (!decoder.is_null() && type_of(decoder, "decoder") != "ByteLevel") {
-            refuse("decoder ", io::detail::shortened(type_of(decoder, "decoder")),
+            refuse("decoder ", format::detail::shortened(type_of(decoder, "decoder")),
                    " is not supported, expected ByteLevel");
         }
         data_.post_processor = optional(root, "post_processor").dump();
@@ -106,7 +106,7 @@ private:
         if (!value.is_number_unsigned() ||
             value.get<std::uint64_t>() > static_cast<std::uint64_t>(std::numeric_limits<Token>::max() - 1)) {
             refuse("the id of ", name, " must be an integer from 0 to 2^31 - 2, found ",
-                   io::detail::shortened(value.dump()));
+                   format::detail::shortened(value.dump()));
         }
         return value.get<Token>();
     }
@@ -115,17 +115,17 @@ private:
         expects_object(model, "model");
         auto const& type = optional(model, "type");  // old files leave it out
         if (!type.is_null() && text(type, "model: \"type\"") != "BPE") {
-            refuse("model ", io::detail::shortened(text(type, "model: \"type\"")),
+            refuse("model ", format::detail::shortened(text(type, "model: \"type\"")),
                    " is not supported, expected BPE");
         }
         auto const& dropout = optional(model, "dropout");
         if (!dropout.is_null() && dropout != 0.0) {
-            refuse("model: dropout ", io::detail::shortened(dropout.dump()), " is not supported");
+            refuse("model: dropout ", format::detail::shortened(dropout.dump()), " is not supported");
         }
         for (auto const* const affix : {"continuing_subword_prefix", "end_of_word_suffix"}) {
             auto const& value = optional(model, affix);
             if (!value.is_null() && value != "") {
-                refuse("model: ", affix, " ", io::detail::shortened(value.dump()), " is not supported");
+                refuse("model: ", affix, " ", format::detail::shortened(value.dump()), " is not supported");
             }
         }
         read_vocabulary(member(model, "vocab", "model"));
@@ -152,18 +152,18 @@ private:
         std::size_t const limit =
             vocabulary.size() + (1U << 20U);  // an id far behind the others is a mistake
         for (auto const& [content, value] : vocabulary.items()) {
-            auto const token = static_cast<std::size_t>(id(value, io::detail::in_quotes(content)));
+            auto const token = static_cast<std::size_t>(id(value, format::detail::in_quotes(content)));
             if (content.empty() || token >= limit) {
-                refuse("model: \"vocab\": ",
-                       content.empty() ? "an entry is empty"
-                                       : message(io::detail::in_quotes(content), " has the far id ", token));
+                refuse("model: \"vocab\": ", content.empty() ? "an entry is empty"
+                                                             : message(format::detail::in_quotes(content),
+                                                                       " has the far id ", token));
             }
             if (data_.vocabulary.size() <= token) {
                 data_.vocabulary.resize(token + 1);
             }
             if (!data_.vocabulary[token].empty()) {
-                refuse("model: \"vocab\": ", io::detail::in_quotes(data_.vocabulary[token]), " and ",
-                       io::detail::in_quotes(content), " have the same id ", token);
+                refuse("model: \"vocab\": ", format::detail::in_quotes(data_.vocabulary[token]), " and ",
+                       format::detail::in_quotes(content), " have the same id ", token);
             }
             data_.vocabulary[token] = content;
         }
@@ -184,7 +184,7 @@ private:
                 std::string_view const both = merge.get_ref<std::string const&>();
                 auto const blank = both.find(' ');
                 if (blank == both.npos || both.find(' ', blank + 1) != both.npos) {
-                    refuse("model: merge ", number, " is ", io::detail::in_quotes(both),
+                    refuse("model: merge ", number, " is ", format::detail::in_quotes(both),
                            ", expected two parts with one blank between");
                 }
                 left = both.substr(0, blank);
@@ -201,7 +201,8 @@ private:
     Token part(std::string_view name, std::size_t number) const {
         auto const at = name.empty() ? ids_.end() : ids_.find(name);
         if (at == ids_.end()) {
-            refuse("model: merge ", number, ": ", io::detail::in_quotes(name), " is not in the vocabulary");
+            refuse("model: merge ", number, ": ", format::detail::in_quotes(name),
+                   " is not in the vocabulary");
         }
         return at->second;
     }
@@ -215,7 +216,7 @@ private:
             AddedToken token;
             token.content =
                 text(member(entry, "content", "an entry of added_tokens"), "the content of an added token");
-            auto const name = message("added token ", io::detail::in_quotes(token.content));
+            auto const name = message("added token ", format::detail::in_quotes(token.content));
             token.id = id(member(entry, "id", name), name);
             token.special = flag(entry, "special", false, name);
             token.normalized = flag(entry, "normalized", !token.special, name);
@@ -234,7 +235,7 @@ private:
         }
         auto const& type = type_of(normalizer, "normalizer");
         if (type != "Sequence") {
-            refuse("normalizer ", io::detail::shortened(type), " is not supported");
+            refuse("normalizer ", format::detail::shortened(type), " is not supported");
         }
         for (auto const& inner : list(normalizer, "normalizers", "normalizer Sequence")) {
             refuse_normalizer(inner);  // the parser bounds the depth
@@ -252,7 +253,7 @@ private:
 
     void add_rules(json const& component) {
         auto const& type = type_of(component, "pre_tokenizer");
-        auto const name = message("pre_tokenizer ", io::detail::shortened(type));
+        auto const name = message("pre_tokenizer ", format::detail::shortened(type));
         if (type == "Sequence") {
             for (auto const& inner : list(component, "pretokenizers", name)) {
                 add_rules(inner);
@@ -294,7 +295,7 @@ private:
         rule.pattern = text(member(pattern, is_regex ? "Regex" : "String", name), name + ": the pattern");
         auto const& behavior = text(member(component, "behavior", name), name + ": \"behavior\"");
         if (behavior != "Isolated" && behavior != "Removed") {
-            refuse(name, ": behavior ", io::detail::shortened(behavior),
+            refuse(name, ": behavior ", format::detail::shortened(behavior),
                    " is not supported, expected Isolated or Removed");
         }
         rule.behavior = behavior == "Isolated" ? SplitRule::Behavior::isolated : SplitRule::Behavior::removed;
@@ -361,7 +362,7 @@ inline std::string pre_tokenizer_json(TokenizerData const& data) {
 ///
 /// Errors:    FormatError naming the component, token or merge that is wrong or not supported
 inline TokenizerData parse_tokenizer_json(std::string_view text, std::string_view where = "tokenizer.json") {
-    auto data = detail::TokenizerJsonReader(where).read(io::parse_json(text, where));
+    auto data = detail::TokenizerJsonReader(where).read(format::parse_json(text, where));
     data.end_of_text = detail::guess_end_of_text(data);
     return data;
 }

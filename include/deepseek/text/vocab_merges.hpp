@@ -4,10 +4,10 @@
 
 #include <deepseek/core/error.hpp>
 #include <deepseek/core/index.hpp>
-#include <deepseek/io/file.hpp>
-#include <deepseek/io/json.hpp>
-#include <deepseek/io/messages.hpp>
-#include <deepseek/io/needs_json.hpp>
+#include <deepseek/format/file.hpp>
+#include <deepseek/format/json.hpp>
+#include <deepseek/format/messages.hpp>
+#include <deepseek/format/needs_json.hpp>
 #include <deepseek/text/tokenizer.hpp>
 #include <deepseek/text/tokenizer_data.hpp>
 #include <deepseek/text/tokenizer_json.hpp>
@@ -35,8 +35,8 @@ inline constexpr index_t kVocabularyBytes = index_t{512} << 20;  // ten times th
 /// Errors:    FileError, FormatError naming the file, the line or token, and what is wrong
 inline Tokenizer load_vocab_merges(std::filesystem::path const& vocabulary_path,
                                    std::filesystem::path const& merges_path) {
-    auto vocabulary =
-        io::parse_json(read_small_file(vocabulary_path, detail::kVocabularyBytes), vocabulary_path.native());
+    auto vocabulary = format::parse_json(read_small_file(vocabulary_path, detail::kVocabularyBytes),
+                                         vocabulary_path.native());
     // The two files are what a tokenizer.json holds as its model, so they are read as one.
     nlohmann::json merges = nlohmann::json::array();
     auto const text = read_small_file(merges_path, detail::kVocabularyBytes);
@@ -54,8 +54,8 @@ inline Tokenizer load_vocab_merges(std::filesystem::path const& vocabulary_path,
         }
         auto const blank = line.find(' ');
         expects<FormatError>(blank != line.npos && line.find(' ', blank + 1) == line.npos,
-                             merges_path.native(), ": line ", number + 1, " is ", io::detail::in_quotes(line),
-                             ", expected two parts with one blank between");
+                             merges_path.native(), ": line ", number + 1, " is ",
+                             format::detail::in_quotes(line), ", expected two parts with one blank between");
         merges.push_back(line);
     }
     nlohmann::json added = nlohmann::json::array();

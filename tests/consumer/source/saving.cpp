@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include <deepseek/io/checkpoint.hpp>
+#include <deepseek/format/checkpoint.hpp>
 
 #include "model.hpp"
 
@@ -7,8 +7,8 @@
 #include <filesystem>
 
 bool survives_saving(ds::Cpu& cpu, Weights const& weights, std::filesystem::path const& directory) {
-    ds::io::save_model(cpu, directory, weights);
+    ds::format::save_model(cpu, directory, weights);
     Weights loaded{cpu};
-    ds::io::load_model(cpu, directory, loaded);
+    ds::format::load_model(cpu, directory, loaded);
     return std::equal(weights.data(), weights.data() + weights.bytes(), loaded.data());
 }

@@ -9,8 +9,8 @@
 #include <deepseek/app/quantities.hpp>
 #include <deepseek/core/error.hpp>
 #include <deepseek/core/index.hpp>
+#include <deepseek/format/file.hpp>
 #include <deepseek/infer/sampler.hpp>
-#include <deepseek/io/file.hpp>
 #include <deepseek/text/tokenizer.hpp>
 
 #include <nlohmann/json.hpp>

@@ -5,8 +5,8 @@
 #include <deepseek/app/generate/language_model.hpp>
 #include <deepseek/backend/cpu.hpp>
 #include <deepseek/core/index.hpp>
+#include <deepseek/format/checkpoint.hpp>
 #include <deepseek/infer/session.hpp>
-#include <deepseek/io/checkpoint.hpp>
 #include <deepseek/model/weights.hpp>
 
 #include <filesystem>
@@ -40,7 +40,7 @@ private:
 
     static FloatWeights load(Cpu& cpu, std::filesystem::path const& directory) {
         FloatWeights weights(cpu);
-        io::load_model<M>(cpu, directory, weights);
+        format::load_model<M>(cpu, directory, weights);
         return weights;
     }
 

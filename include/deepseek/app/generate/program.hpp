@@ -9,10 +9,10 @@
 #include <deepseek/app/interrupt.hpp>
 #include <deepseek/app/known_model.hpp>
 #include <deepseek/core/error.hpp>
-#include <deepseek/io/config.hpp>
-#include <deepseek/io/directory.hpp>
-#include <deepseek/io/file.hpp>
-#include <deepseek/io/huggingface.hpp>
+#include <deepseek/format/config.hpp>
+#include <deepseek/format/directory.hpp>
+#include <deepseek/format/file.hpp>
+#include <deepseek/format/huggingface.hpp>
 #include <deepseek/text/load.hpp>
 #include <deepseek/text/utf8.hpp>
 
@@ -36,25 +36,25 @@ namespace deepseek::inline DEEPSEEK_ABI::app {
 /// A model that a program can generate with.
 struct Generatable {
     KnownModel known;
-    io::HuggingFaceConfig config;  ///< by which a directory's config.json is recognised
+    format::HuggingFaceConfig config;  ///< by which a directory's config.json is recognised
     std::unique_ptr<LanguageModel> (*load)(std::filesystem::path const& directory, int threads,
                                            index_t context);
 };
 
 template <class M>
 Generatable generatable(KnownModel known) {
-    return {std::move(known), io::config_of<M>(), &load_language_model<M>};
+    return {std::move(known), format::config_of<M>(), &load_language_model<M>};
 }
 
 namespace detail {
 
 // The model whose type the config.json describes.
-inline Generatable const& choose_model(io::HuggingFaceConfig const& config, std::string const& where,
+inline Generatable const& choose_model(format::HuggingFaceConfig const& config, std::string const& where,
                                        std::span<Generatable const> models) {
     Generatable const* closest = nullptr;
     std::vector<std::string> fewest;
     for (auto const& model : models) {
-        auto lines = io::differences(config, model.config);
+        auto lines = format::differences(config, model.config);
         if (lines.empty()) {
             return model;
         }
@@ -160,9 +160,9 @@ inline int generate(Program const& program, GenerateSettings settings, std::stri
         }
     }
 
-    auto const directory = io::existing_directory(settings.model);
-    expects<FileError>(io::detail::is_directory(directory), settings.model, ": no such model directory");
-    auto const config = io::read_config(directory);
+    auto const directory = format::existing_directory(settings.model);
+    expects<FileError>(format::detail::is_directory(directory), settings.model, ": no such model directory");
+    auto const config = format::read_config(directory);
     auto const& model = choose_model(config, (directory / "config.json").native(), models);
     auto const tokenizer = text::load_tokenizer(directory);
     std::optional<Token> end;

@@ -9,7 +9,7 @@
 #include <deepseek/data/batches.hpp>
 #include <deepseek/data/token_file.hpp>
 #include <deepseek/data/token_meta.hpp>
-#include <deepseek/io/directory.hpp>
+#include <deepseek/format/directory.hpp>
 #include <deepseek/text/load.hpp>
 
 #include <cstddef>
@@ -64,11 +64,11 @@ private:
 namespace detail {
 
 inline std::optional<data::TokenMeta> read_meta(TrainSettings const& settings, index_t vocabulary) {
-    auto const directory = io::existing_directory(settings.data);
-    expects<FileError>(io::detail::is_directory(directory), settings.data,
+    auto const directory = format::existing_directory(settings.data);
+    expects<FileError>(format::detail::is_directory(directory), settings.data,
                        ": no such directory; prepare makes one from text");
     auto const path = directory / "meta.json";
-    if (!io::detail::exists(path)) {
+    if (!format::detail::exists(path)) {
         return std::nullopt;  // files of other programs: ids are checked as they are read
     }
     auto const meta = data::read_token_meta(path);
@@ -81,8 +81,8 @@ inline std::optional<data::TokenMeta> read_meta(TrainSettings const& settings, i
 
 // It goes into the model's directory. That it cannot be used there is better known before the run than after.
 inline std::filesystem::path check_tokenizer(TrainSettings const& settings, index_t vocabulary) {
-    auto const path = io::existing_directory(settings.data) / "tokenizer.json";
-    if (!io::detail::exists(path)) {
+    auto const path = format::existing_directory(settings.data) / "tokenizer.json";
+    if (!format::detail::exists(path)) {
         return {};
     }
     auto const size = text::load_tokenizer(path).vocabulary_size();
@@ -107,7 +107,7 @@ inline std::optional<Token> separator(TrainSettings const& settings,
 }  // namespace detail
 
 inline TrainingData::TrainingData(TrainSettings const& settings, index_t vocabulary, index_t length)
-    : directory_(io::existing_directory(settings.data)),
+    : directory_(format::existing_directory(settings.data)),
       accumulation_(settings.grad_accum),
       overfit_(settings.overfit),
       meta_(detail::read_meta(settings, vocabulary)),

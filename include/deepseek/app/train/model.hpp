@@ -6,7 +6,7 @@
 #include <deepseek/app/train/training.hpp>
 #include <deepseek/backend/cpu.hpp>
 #include <deepseek/core/index.hpp>
-#include <deepseek/io/checkpoint.hpp>
+#include <deepseek/format/checkpoint.hpp>
 #include <deepseek/model/weights.hpp>
 #include <deepseek/train/trainer.hpp>
 
@@ -31,8 +31,8 @@ public:
     void initialize(Seed seed) override { deepseek::initialize<M>(cpu_, weights_, seed); }
 
     Resumed load(std::filesystem::path const& directory) override {
-        auto const state = io::load_checkpoint<M>(cpu_, directory, weights_, trainer_.first_moment(),
-                                                  trainer_.second_moment());
+        auto const state = format::load_checkpoint<M>(cpu_, directory, weights_, trainer_.first_moment(),
+                                                      trainer_.second_moment());
         trainer_.progress() = {.step = state.step,
                                .updates = state.updates,
                                .tokens = state.tokens,
@@ -46,25 +46,25 @@ public:
 
     void save(std::filesystem::path const& directory, RunState const& run) override {
         auto const& progress = trainer_.progress();
-        io::TrainingState state{.step = progress.step,
-                                .updates = progress.updates,
-                                .tokens = progress.tokens,
-                                .skips = progress.skips,
-                                .data_position = run.data_position,
-                                .seed = run.seed,
-                                .options = run.flags};
+        format::TrainingState state{.step = progress.step,
+                                    .updates = progress.updates,
+                                    .tokens = progress.tokens,
+                                    .skips = progress.skips,
+                                    .data_position = run.data_position,
+                                    .seed = run.seed,
+                                    .options = run.flags};
         if (run.validation_loss) {
             state.measurements["validation_loss"] = *run.validation_loss;
         }
         if (run.best_validation_loss) {
             state.measurements["best_validation_loss"] = *run.best_validation_loss;
         }
-        io::save_checkpoint<M>(cpu_, directory, weights_, trainer_.first_moment(), trainer_.second_moment(),
-                               state, save_options(run, run.lock));
+        format::save_checkpoint<M>(cpu_, directory, weights_, trainer_.first_moment(),
+                                   trainer_.second_moment(), state, save_options(run, run.lock));
     }
 
     void save_model(std::filesystem::path const& directory, RunState const& run) override {
-        io::save_model<M>(cpu_, directory, weights_, save_options(run));
+        format::save_model<M>(cpu_, directory, weights_, save_options(run));
     }
 
     Step step(std::span<Batch const> micro_batches) override {
@@ -90,7 +90,8 @@ public:
 
 private:
     // Texts began behind the token that ends the one before, so that is what a text to continue begins with.
-    static io::SaveOptions save_options(RunState const& run, io::DirectoryLock const* lock = nullptr) {
+    static format::SaveOptions save_options(RunState const& run,
+                                            format::DirectoryLock const* lock = nullptr) {
         return {.tokenizer = run.tokenizer,
                 .bos_token = run.end_of_text,
                 .eos_token = run.end_of_text,

@@ -11,9 +11,9 @@
 #include <deepseek/app/train/settings.hpp>
 #include <deepseek/app/train/training.hpp>
 #include <deepseek/core/error.hpp>
-#include <deepseek/io/directory.hpp>
-#include <deepseek/io/file.hpp>
-#include <deepseek/io/training_state.hpp>
+#include <deepseek/format/directory.hpp>
+#include <deepseek/format/file.hpp>
+#include <deepseek/format/training_state.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -51,7 +51,7 @@ public:
 
 inline bool holds_model(std::filesystem::path const& directory) {
     for (char const* name : {"config.json", "model.safetensors", "trainer.json"}) {
-        if (io::detail::exists(io::existing_directory(directory) / name)) {
+        if (format::detail::exists(format::existing_directory(directory) / name)) {
             return true;
         }
     }
@@ -72,7 +72,7 @@ inline std::optional<std::filesystem::path> checkpoint_to_resume(TrainFlags cons
         throw UsageError("--resume needs the directory of the run: --out DIR");
     }
     std::filesystem::path const directory = elsewhere ? settings.resume : settings.out;
-    bool const is_run = io::detail::exists(io::existing_directory(directory) / "trainer.json");
+    bool const is_run = format::detail::exists(format::existing_directory(directory) / "trainer.json");
     if (settings.resume == "auto" && !is_run) {
         return std::nullopt;
     }
@@ -84,8 +84,8 @@ inline std::optional<std::filesystem::path> checkpoint_to_resume(TrainFlags cons
 inline void protect_output(TrainSettings const& settings, std::optional<std::filesystem::path> const& resumed,
                            std::filesystem::path const& best) {
     std::error_code ignored;
-    if (resumed && std::filesystem::equivalent(io::existing_directory(*resumed),
-                                               io::existing_directory(settings.out), ignored)) {
+    if (resumed && std::filesystem::equivalent(format::existing_directory(*resumed),
+                                               format::existing_directory(settings.out), ignored)) {
         return;
     }
     expects<FileError>(!holds_model(settings.out), settings.out,
@@ -109,8 +109,9 @@ inline Trainable const& complete(TrainFlags& flags, TrainSettings& settings,
                                  std::optional<std::filesystem::path> const& resumed,
                                  std::span<Trainable const> models) {
     if (resumed) {
-        auto const file = io::existing_directory(*resumed) / "trainer.json";
-        flags.complete(io::parse_training_state(read_small_file(file), file.native()).options, file.native());
+        auto const file = format::existing_directory(*resumed) / "trainer.json";
+        flags.complete(format::parse_training_state(read_small_file(file), file.native()).options,
+                       file.native());
     } else if (flags.given("--max-minutes") && !flags.given("--steps")) {
         flags.complete({{"steps", "0"}}, "--max-minutes");
     }
@@ -147,7 +148,7 @@ inline void train(TrainFlags& flags, TrainSettings& settings, std::string const&
     if (settings.out.empty()) {
         throw UsageError("--out is required: the directory for the model");
     }
-    io::DirectoryLock const lock(settings.out);
+    format::DirectoryLock const lock(settings.out);
     request.lock = &lock;
     protect_output(settings, resumed, best_directory(lock));
     // Resuming may happen elsewhere.

@@ -16,10 +16,10 @@
 #include <deepseek/core/error.hpp>
 #include <deepseek/core/index.hpp>
 #include <deepseek/core/random.hpp>
-#include <deepseek/io/directory_lock.hpp>
-#include <deepseek/io/file.hpp>
-#include <deepseek/io/json.hpp>
-#include <deepseek/io/save.hpp>
+#include <deepseek/format/directory_lock.hpp>
+#include <deepseek/format/file.hpp>
+#include <deepseek/format/json.hpp>
+#include <deepseek/format/save.hpp>
 #include <deepseek/train/options.hpp>
 
 #include <algorithm>
@@ -47,7 +47,7 @@ struct TrainRequest {
     SavedFlags flags;                                  ///< what is saved with the run
     std::optional<std::filesystem::path> resume_from;  ///< checkpoint to go on from
     std::string program;                               ///< as it was called, for the command that resumes
-    io::DirectoryLock const* lock = nullptr;           ///< of --out, for the whole run
+    format::DirectoryLock const* lock = nullptr;       ///< of --out, for the whole run
 };
 
 /// The steps since the last progress line.
@@ -143,17 +143,17 @@ inline index_t checkpoint_bytes(ModelFacts const& facts) { return 3 * facts.para
 
 // Where the model of the lowest validation loss is kept: beside the run; in it where its directory cannot be replaced, so
 // that the place beside it is no place of ours.
-inline std::filesystem::path best_directory(io::DirectoryLock const& lock) {
+inline std::filesystem::path best_directory(format::DirectoryLock const& lock) {
     return lock.inside() ? lock.target() / "best" : std::filesystem::path(lock.target().native() + "-best");
 }
 
 // To go on with another tokenizer's ids, whose meaning the model does not know, would be the mistake of a wrong --data.
 inline void expect_same_tokenizer(std::filesystem::path const& run, std::filesystem::path const& data) {
-    if (data.empty() || !io::detail::exists(run)) {
+    if (data.empty() || !format::detail::exists(run)) {
         return;
     }
     auto const parsed = [](std::filesystem::path const& path) {
-        auto json = io::parse_json(read_file(path), path.native());
+        auto json = format::parse_json(read_file(path), path.native());
         if (json.is_object()) {
             json.erase("post_processor");  // what other programs put around texts
         }
@@ -228,7 +228,7 @@ inline Run::Run(TrainRequest const& request, std::unique_ptr<Training> training)
             facts_.mtp_depth, " tokens that model ", settings_.model, " predicts ahead");
     check_output();
     if (request_.resume_from) {
-        detail::expect_same_tokenizer(io::existing_directory(*request_.resume_from) / "tokenizer.json",
+        detail::expect_same_tokenizer(format::existing_directory(*request_.resume_from) / "tokenizer.json",
                                       data_.tokenizer());
         auto const resumed = training_->load(*request_.resume_from);
         data_.seek(resumed.data_position);
@@ -288,9 +288,9 @@ inline void Run::run() {
 
 // What can be known of the end before hours of work.
 inline void Run::check_output() const {
-    io::prove_savable(settings_.out, detail::checkpoint_bytes(facts_), request_.lock);
+    format::prove_savable(settings_.out, detail::checkpoint_bytes(facts_), request_.lock);
     if (settings_.keep_best) {
-        io::prove_savable(detail::best_directory(*request_.lock), facts_.parameter_bytes);
+        format::prove_savable(detail::best_directory(*request_.lock), facts_.parameter_bytes);
     }
 }
 

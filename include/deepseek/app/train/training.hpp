@@ -6,7 +6,7 @@
 #include <deepseek/core/batch.hpp>
 #include <deepseek/core/index.hpp>
 #include <deepseek/core/random.hpp>
-#include <deepseek/io/directory_lock.hpp>
+#include <deepseek/format/directory_lock.hpp>
 #include <deepseek/train/options.hpp>
 #include <deepseek/train/schedule.hpp>
 
@@ -41,7 +41,7 @@ struct RunState {
     std::optional<double> best_validation_loss{};
     std::filesystem::path tokenizer{};
     std::optional<index_t> end_of_text{};
-    io::DirectoryLock const* lock = nullptr;
+    format::DirectoryLock const* lock = nullptr;
 };
 
 /// What a checkpoint said beside weights, moments and counters.
