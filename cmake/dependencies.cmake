@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # cmake -P dependencies.cmake: includes point only downwards.
 #
-#   config → core → backend/concept → ops → layers → model → train, infer → model.hpp
+#   config → core → backend/operations, backend/concept → ops → layers → model → train, infer → model.hpp
 #              ↑            ↑                          format, text, data: used by programs, need JSON and PCRE2
 #              backend/cpu, backend/meter              found by the compiler through their argument, included by users
 #                                                      app: whole programs, over all of it
@@ -21,11 +21,12 @@ may_include(version.hpp)
 may_include(config.hpp)
 may_include(fwd.hpp         config.hpp)
 may_include(core            detail config.hpp fwd.hpp)
+may_include(backend/operations config.hpp)
 may_include(backend/concept core detail config.hpp fwd.hpp)
-may_include(backend/meter   backend/concept core detail config.hpp)
-may_include(backend/cpu     backend/concept core detail config.hpp)
+may_include(backend/meter   backend/concept backend/operations core detail config.hpp)
+may_include(backend/cpu     backend/concept backend/operations core detail config.hpp)
 may_include(kernels         core detail config.hpp)
-may_include(ops             backend/concept core detail config.hpp fwd.hpp)
+may_include(ops             backend/concept backend/operations core detail config.hpp fwd.hpp)
 may_include(layers          ops core detail config.hpp fwd.hpp)
 may_include(model           layers ops backend/concept core detail config.hpp fwd.hpp)
 may_include(train           model layers ops backend/concept core detail config.hpp fwd.hpp)

@@ -12,6 +12,7 @@
 #include <deepseek/backend/cpu/rows/cross_entropy.hpp>
 #include <deepseek/backend/cpu/rows/rms_norm.hpp>
 #include <deepseek/backend/cpu/rows/swiglu.hpp>
+#include <deepseek/backend/operations.hpp>
 #include <deepseek/core/arena.hpp>
 #include <deepseek/core/error.hpp>
 
@@ -30,6 +31,8 @@ namespace deepseek::inline DEEPSEEK_ABI {
 /// Cpu serves one thread of the program at a time; make one per thread.
 class Cpu {
 public:
+    using own = OperationList<ops::RmsNorm, ops::RmsNormBackward, ops::SwiGLU, ops::SwiGLUBackward>;
+
     struct Options {
         int threads = 0;  ///< 0: as many as the machine runs at once
     };

@@ -36,6 +36,7 @@ struct Matrix {
     constexpr DEEPSEEK_HD T* row(index_t i) const { return data + i * C; }
     constexpr operator Matrix<T const, R, C>() const requires(!std::is_const_v<T>) { return {data}; }
     constexpr Strided<T> strided() const { return {data, R, C, C}; }
+    constexpr std::remove_const_t<T> const* cdata() const { return data; }
 
     /// Rows [Begin, Begin + Count) as a matrix of their own.
     template <index_t Begin, index_t Count>

@@ -5,13 +5,11 @@
 #include <deepseek/core/dtype.hpp>
 #include <deepseek/core/error.hpp>
 #include <deepseek/core/view.hpp>
+#include <deepseek/ops/write.hpp>
 
 #include <type_traits>
 
 namespace deepseek::inline DEEPSEEK_ABI::ops {
-
-/// Whether an operation replaces its output or adds to it.
-enum class Write : bool { overwrite, add };
 
 /// y = x · wᵀ: a linear layer.
 ///

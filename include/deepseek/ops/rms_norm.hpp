@@ -6,8 +6,9 @@
 #include <deepseek/core/error.hpp>
 #include <deepseek/core/index.hpp>
 #include <deepseek/core/view.hpp>
-#include <deepseek/ops/generic/rms_norm.hpp>
-#include <deepseek/ops/matmul.hpp>
+#include <deepseek/ops/call.hpp>
+#include <deepseek/ops/reference/rms_norm.hpp>
+#include <deepseek/ops/write.hpp>
 
 #include <type_traits>
 
@@ -28,12 +29,7 @@ void rms_norm(B& be, Rows<T, C> y, std::type_identity_t<Rows<T const, C>> x, Mat
     if (y.rows == 0) {
         return;
     }
-    if constexpr (requires { rms_norm_impl(be, y, x, gain, inverse_rms, epsilon); }) {
-        rms_norm_impl(be, y, x, gain, inverse_rms, epsilon);
-    } else {
-        using Body = generic::RmsNorm<T, std::remove_const_t<W>, C>;
-        be.for_each(y.rows, 2 * C, Body{y, x, gain, inverse_rms, static_cast<accumulate_t<T>>(epsilon)});
-    }
+    call<RmsNorm>(be, y.strided(), x.strided(), gain.cdata(), inverse_rms.strided(), epsilon);
 }
 
 /// Gradients of rms_norm: overwrites dx or adds to it; adds to dgain.
@@ -41,7 +37,6 @@ void rms_norm(B& be, Rows<T, C> y, std::type_identity_t<Rows<T const, C>> x, Mat
 /// Shapes:    dx, dy, x [rows, C]; dgain, gain [C]; inverse_rms [rows, 1], as rms_norm wrote it. dx may be dy
 /// Precision: sums in accumulate_t; dgain is the same for any number of threads
 /// Errors:    ShapeError if the row counts differ
-/// Cost:      scratch of C sums per 32 rows
 template <class B, class T, class G, class W, index_t C>
 void rms_norm_backward(B& be, Rows<T, C> dx, Matrix<G, C> dgain, std::type_identity_t<Rows<T const, C>> dy,
                        std::type_identity_t<Rows<T const, C>> x, Matrix<W, C> gain,
@@ -52,19 +47,8 @@ void rms_norm_backward(B& be, Rows<T, C> dx, Matrix<G, C> dgain, std::type_ident
     if (dx.rows == 0) {
         return;
     }
-    if constexpr (requires { rms_norm_backward_impl(be, dx, dgain, dy, x, gain, inverse_rms, write); }) {
-        rms_norm_backward_impl(be, dx, dgain, dy, x, gain, inverse_rms, write);
-    } else {
-        using Sum = accumulate_t<T>;
-        using Body = generic::RmsNormBackward<T, std::remove_const_t<W>, C>;
-        using Total = generic::AddBlocks<G, Sum, C>;
-        auto const scope = be.scratch().scope();
-        auto const partial =
-            be.scratch().template rows<Sum, C>(ceil_div(dx.rows, Body::kBlock));  // [blocks, C]
-        be.for_each(partial.rows, 4 * C * Body::kBlock,
-                    Body{dx, partial, dy, x, gain, inverse_rms, write == Write::add});
-        be.for_each(ceil_div(C, Total::kStrip), partial.rows * Total::kStrip, Total{dgain, partial});
-    }
+    call<RmsNormBackward>(be, dx.strided(), dgain.data, dy.strided(), x.strided(), gain.cdata(),
+                          inverse_rms.strided(), write == Write::add);
 }
 
 }  // namespace deepseek::inline DEEPSEEK_ABI::ops

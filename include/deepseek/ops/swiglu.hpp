@@ -4,7 +4,8 @@
 
 #include <deepseek/core/error.hpp>
 #include <deepseek/core/view.hpp>
-#include <deepseek/ops/generic/swiglu.hpp>
+#include <deepseek/ops/call.hpp>
+#include <deepseek/ops/reference/swiglu.hpp>
 
 #include <type_traits>
 
@@ -23,11 +24,7 @@ void swiglu(B& be, Rows<T, C> act, std::type_identity_t<Rows<T const, C>> gate,
     if (act.rows == 0) {
         return;
     }
-    if constexpr (requires { swiglu_impl(be, act, gate, up); }) {
-        swiglu_impl(be, act, gate, up);
-    } else {
-        be.for_each(act.rows, 4 * C, generic::SwiGLU<T, C>{act, gate, up});
-    }
+    call<SwiGLU>(be, act.strided(), gate.strided(), up.strided());
 }
 
 /// Gradients of swiglu. Overwrites dgate and dup, each of which may be the memory of any input.
@@ -44,11 +41,8 @@ void swiglu_backward(B& be, Rows<T, C> dgate, Rows<T, C> dup, std::type_identity
     if (dgate.rows == 0) {
         return;
     }
-    if constexpr (requires { swiglu_backward_impl(be, dgate, dup, dact, gate, up); }) {
-        swiglu_backward_impl(be, dgate, dup, dact, gate, up);
-    } else {
-        be.for_each(dgate.rows, 6 * C, generic::SwiGLUBackward<T, C, false>{dgate, dup, {}, dact, gate, up});
-    }
+    call<SwiGLUBackward>(be, dgate.strided(), dup.strided(), Strided<T>{}, dact.strided(), gate.strided(),
+                         up.strided());
 }
 
 /// The same, and swiglu's value once more: cheaper than keeping or recomputing it by itself.
@@ -66,11 +60,8 @@ void swiglu_backward(B& be, Rows<T, C> dgate, Rows<T, C> dup, Rows<T, C> act,
     if (dgate.rows == 0) {
         return;
     }
-    if constexpr (requires { swiglu_backward_impl(be, dgate, dup, act, dact, gate, up); }) {
-        swiglu_backward_impl(be, dgate, dup, act, dact, gate, up);
-    } else {
-        be.for_each(dgate.rows, 7 * C, generic::SwiGLUBackward<T, C, true>{dgate, dup, act, dact, gate, up});
-    }
+    call<SwiGLUBackward>(be, dgate.strided(), dup.strided(), act.strided(), dact.strided(), gate.strided(),
+                         up.strided());
 }
 
 }  // namespace deepseek::inline DEEPSEEK_ABI::ops

@@ -3,13 +3,14 @@
 #define DEEPSEEK_BACKEND_CPU_ROWS_RMS_NORM_HPP
 
 #include <deepseek/backend/cpu/rows/sweep.hpp>
+#include <deepseek/backend/operations.hpp>
+#include <deepseek/core/dtype.hpp>
 #include <deepseek/core/index.hpp>
 #include <deepseek/core/view.hpp>
 
 #include <algorithm>
 #include <cmath>
 #include <concepts>
-#include <type_traits>
 
 namespace deepseek::inline DEEPSEEK_ABI {
 
@@ -17,31 +18,31 @@ class Cpu;
 
 namespace cpu::rows {
 
-template <class T>
-void rms_norm(T* y, T const* x, T const* gain, T* inverse_rms, index_t count, T epsilon) {
-    Sum<T> sum;
-    sweep<T>(
-        count, T{0}, [&](auto const& v) { sum += v.square(); }, x);
-    auto const inverse = 1 / std::sqrt(sum.total() / static_cast<T>(count) + epsilon);
+template <class T, class W, class S>
+void rms_norm(T* y, T const* x, W const* gain, S* inverse_rms, index_t count, S epsilon) {
+    Sum<S> sum;
+    sweep(
+        count, S{0}, [&](auto const& v) { sum += v.square(); }, x);
+    auto const inverse = 1 / std::sqrt(sum.total() / static_cast<S>(count) + epsilon);
     *inverse_rms = inverse;
-    sweep<T>(
-        count, T{0}, [=](auto to, auto const& v, auto const& g) { to = v * inverse * g; }, y, x, gain);
+    sweep(
+        count, S{0}, [=](auto to, auto const& v, auto const& g) { to = v * inverse * g; }, y, x, gain);
 }
 
 // With n = x · inverse and u = dy · gain: dx = inverse · (u - n · mean(u · n)), dgain = dy · n.
-template <bool Adds, class T>
-void rms_norm_backward(T* dx, T* dgain, T const* dy, T const* x, T const* gain, T inverse, index_t count) {
-    Sum<T> along;
-    sweep<T>(
-        count, T{0}, [&](auto const& d, auto const& g, auto const& v) { along += d * g * v; }, dy, gain, x);
-    auto const mean = along.total() * inverse / static_cast<T>(count);
-    sweep<T>(
-        count, T{0},
+template <bool Adds, class T, class W, class S>
+void rms_norm_backward(T* dx, S* dgain, T const* dy, T const* x, W const* gain, S inverse, index_t count) {
+    Sum<S> along;
+    sweep(
+        count, S{0}, [&](auto const& d, auto const& g, auto const& v) { along += d * g * v; }, dy, gain, x);
+    auto const mean = along.total() * inverse / static_cast<S>(count);
+    sweep(
+        count, S{0},
         [=](auto to, auto dg, auto const& d, auto const& g, auto const& v) {
-            Values<T> const normed = v * inverse;
-            Values<T> const gradient = d;  // in registers: dx may be dy
+            Values<S> const normed = v * inverse;
+            Values<S> const gradient = d;  // in registers: dx may be dy
             dg += gradient * normed;
-            Values<T> const value = inverse * (gradient * g - normed * mean);
+            Values<S> const value = inverse * (gradient * g - normed * mean);
             if constexpr (Adds) {
                 to += value;
             } else {
@@ -55,46 +56,47 @@ void rms_norm_backward(T* dx, T* dgain, T const* dy, T const* x, T const* gain, 
 inline constexpr index_t kRmsNormBlock = 32;
 
 // y += x
-template <class T>
-void accumulate(T* y, T const* x, index_t count) {
-    sweep<T>(
-        count, T{0}, [](auto to, auto const& v) { to += v; }, y, x);
+template <class Y, class X>
+void accumulate(Y* y, X const* x, index_t count) {
+    sweep(
+        count, accumulate_t<Y>{0}, [](auto to, auto const& v) { to += v; }, y, x);
 }
 
 }  // namespace cpu::rows
 
-template <std::same_as<Cpu> B, std::floating_point T, class W, index_t C>
-requires std::same_as<std::remove_const_t<W>, T>
-void rms_norm_impl(B& be, Rows<T, C> y, Rows<T const, C> x, Matrix<W, C> gain, Rows<T, 1> inverse_rms,
-                   double epsilon) {
-    be.for_each(y.rows, 2 * C, [=](index_t row) {
-        cpu::rows::rms_norm<T>(y.row(row), x.row(row), gain.data, inverse_rms.row(row), C,
-                               static_cast<T>(epsilon));
+template <std::same_as<Cpu> B, class T, class W>
+void compute(ops::RmsNorm, B& be, Strided<T> y, Strided<T const> x, W const* gain,
+             Strided<accumulate_t<T>> inverse_rms, double epsilon) {
+    be.for_each(y.rows, 2 * y.cols, [=](index_t row) {
+        cpu::rows::rms_norm(y.row(row), x.row(row), gain, inverse_rms.row(row), y.cols,
+                            static_cast<accumulate_t<T>>(epsilon));
     });
 }
 
-template <std::same_as<Cpu> B, std::floating_point T, class W, index_t C, class Write>
-requires std::same_as<std::remove_const_t<W>, T>
-void rms_norm_backward_impl(B& be, Rows<T, C> dx, Matrix<T, C> dgain, Rows<T const, C> dy, Rows<T const, C> x,
-                            Matrix<W, C> gain, Rows<T const, 1> inverse_rms, Write write) {
+template <std::same_as<Cpu> B, class T, class G, class W>
+void compute(ops::RmsNormBackward, B& be, Strided<T> dx, G* dgain, Strided<T const> dy, Strided<T const> x,
+             W const* gain, Strided<accumulate_t<T> const> inverse_rms, bool add) {
+    using S = accumulate_t<T>;
     constexpr auto kBlock = cpu::rows::kRmsNormBlock;
-    constexpr index_t kStrip = 4 * cpu::rows::kStretch<T>;
+    constexpr index_t kStrip = 4 * cpu::rows::kStretch<S>;
+    auto const width = dx.cols;
+    auto const blocks = ceil_div(dx.rows, kBlock);
     auto const scope = be.scratch().scope();
-    auto const partial = be.scratch().template rows<T, C>(ceil_div(dx.rows, kBlock));  // [blocks, C]
-    be.for_each(partial.rows, 4 * C * kBlock, [=](index_t block) {
-        auto* const of_gain = partial.row(block);
-        std::fill_n(of_gain, C, T{0});
+    auto* const partial = be.scratch().template take<S>(checked_mul(blocks, width));  // [blocks, width]
+    be.for_each(blocks, 4 * width * kBlock, [=](index_t block) {
+        auto* const of_gain = partial + block * width;
+        std::fill_n(of_gain, width, S{0});
+        auto const one = add ? &cpu::rows::rms_norm_backward<true, T, W, S>
+                             : &cpu::rows::rms_norm_backward<false, T, W, S>;
         for (auto row = block * kBlock; row < std::min((block + 1) * kBlock, dx.rows); ++row) {
-            auto const one = write == Write::add ? &cpu::rows::rms_norm_backward<true, T>
-                                                 : &cpu::rows::rms_norm_backward<false, T>;
-            one(dx.row(row), of_gain, dy.row(row), x.row(row), gain.data, inverse_rms.row(row)[0], C);
+            one(dx.row(row), of_gain, dy.row(row), x.row(row), gain, inverse_rms.row(row)[0], width);
         }
     });
-    be.for_each(ceil_div(C, kStrip), partial.rows * kStrip, [=](index_t strip) {
+    be.for_each(ceil_div(width, kStrip), blocks * kStrip, [=](index_t strip) {
         auto const begin = strip * kStrip;
-        for (index_t block = 0; block < partial.rows; ++block) {  // in their order
-            cpu::rows::accumulate<T>(dgain.data + begin, partial.row(block) + begin,
-                                     std::min(kStrip, C - begin));
+        for (index_t block = 0; block < blocks; ++block) {  // in their order
+            cpu::rows::accumulate(dgain + begin, partial + block * width + begin,
+                                  std::min(kStrip, width - begin));
         }
     });
 }

@@ -3,6 +3,7 @@
 #define DEEPSEEK_BACKEND_CPU_ROWS_SWEEP_HPP
 
 #include <deepseek/backend/cpu/eigen.hpp>
+#include <deepseek/core/dtype.hpp>
 #include <deepseek/core/index.hpp>
 
 #include <algorithm>
@@ -29,26 +30,74 @@ using Stretch = Eigen::Map<std::conditional_t<
 template <class T>
 using Values = Eigen::Array<T, kStretch<T>, 1>;
 
-/// f(stretches of the rows at p...) over `count` elements. What is left at the end is done in copies, filled up with `pad`.
-/// Rows may share memory if f reads all it needs of a stretch before it writes.
-template <class T, class F, class... P>
-[[gnu::always_inline]] inline void sweep(index_t count, T pad, F const& f, P*... p) {
+namespace detail {
+// A stretch of memory as f sees it. Elements of S are seen where they are; others as a copy in S, written back behind f.
+template <class S, class P>
+struct Seen {
+    P* at;
+    explicit Seen(P* p) : at(p) {}
+    Stretch<P> view() { return Stretch<P>(at); }
+    void write_back() const {}
+};
+template <class S, class P>
+requires(!std::is_same_v<S, std::remove_const_t<P>>) struct Seen<S, P> {
+    P* at;
+    Values<S> copy;
+    explicit Seen(P* p) : at(p) {
+        for (int i = 0; i < kStretch<S>; ++i) {
+            copy[i] = convert<S>(p[i]);
+        }
+    }
+    auto view() { return Stretch<std::conditional_t<std::is_const_v<P>, S const, S>>(copy.data()); }
+    void write_back() const {
+        if constexpr (!std::is_const_v<P>) {
+            for (int i = 0; i < kStretch<S>; ++i) {
+                at[i] = convert<P>(copy[i]);
+            }
+        }
+    }
+};
+
+// One array per row of a pack.
+template <class P, class S>
+Values<S> filled(S value) {
+    return Values<S>::Constant(value);
+}
+
+template <class S, class F, class... P>
+[[gnu::always_inline]] inline void visit_stretch(F const& f, Seen<S, P>... seen) {
+    f(seen.view()...);
+    (seen.write_back(), ...);
+}
+}  // namespace detail
+
+/// f(stretches of the rows at p...) over `count` elements, in S whatever the rows' own types. What is left at the end is done
+/// in copies, filled up with `pad`. Rows may share memory if f reads all it needs of a stretch before it writes.
+template <class S, class F, class... P>
+[[gnu::always_inline]] inline void sweep(index_t count, S pad, F const& f, P*... p) {
     index_t i = 0;
-    for (; i + kStretch<T> <= count; i += kStretch<T>) {
-        f(Stretch<P>(p + i)...);
+    for (; i + kStretch<S> <= count; i += kStretch<S>) {
+        detail::visit_stretch(f, detail::Seen<S, P>(p + i)...);
     }
     // No more than a stretch, which compilers do not see by themselves and then warn of copies too large.
-    if (auto const rest = std::min<index_t>(count - i, kStretch<T>); rest > 0) {
+    if (auto const rest = std::min<index_t>(count - i, kStretch<S>); rest > 0) {
         [&]<class... B>(B... copy) {
-            (std::copy_n(p + i, rest, copy.data()), ...);
-            f(Stretch<P>(copy.data())...);
-            auto const write = [&]<class X>(X* to, auto const& from) {
-                if constexpr (!std::is_const_v<X>) {
-                    std::copy_n(from.data(), rest, to + i);
+            auto const read = [&]<class X>(X const* from, auto& to) {
+                for (index_t e = 0; e < rest; ++e) {
+                    to[e] = convert<S>(from[e]);
                 }
             };
-            (write(p, copy), ...);
-        }(Values<std::remove_const_t<P>>(Values<std::remove_const_t<P>>::Constant(pad))...);
+            (read(p + i, copy), ...);
+            f(Stretch<std::conditional_t<std::is_const_v<P>, S const, S>>(copy.data())...);
+            auto const write = [&]<class X>(X* to, auto const& from) {
+                if constexpr (!std::is_const_v<X>) {
+                    for (index_t e = 0; e < rest; ++e) {
+                        to[e] = convert<X>(from[e]);
+                    }
+                }
+            };
+            (write(p + i, copy), ...);
+        }(detail::filled<P>(pad)...);
     }
 }
 

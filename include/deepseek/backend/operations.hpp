@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+#ifndef DEEPSEEK_BACKEND_OPERATIONS_HPP
+#define DEEPSEEK_BACKEND_OPERATIONS_HPP
+
+#include <deepseek/config.hpp>
+
+#include <type_traits>
+
+// The boundary between layers and backends: the name of every operation, and how a backend says which of them it
+// computes with code of its own. What an operation means stands at its door, ops/<op>.hpp; the loop that defines it in
+// ops/reference/. Behind the door no code depends on the width of a row: tensors are Strided, vectors are pointers.
+
+namespace deepseek::inline DEEPSEEK_ABI {
+
+namespace ops {
+
+// ops/rms_norm.hpp
+struct RmsNorm {};
+struct RmsNormBackward {};
+// ops/swiglu.hpp
+struct SwiGLU {};
+struct SwiGLUBackward {};
+
+}  // namespace ops
+
+/// The operations that a backend has of its own: `using own = OperationList<ops::Matmul, …>;` in its class. For each it
+/// has a function compute(ops::Matmul, backend&, …) beside the class, whose arguments are those of the reference loop.
+/// A listed operation whose function does not fit is an error of the compiler; one that is not listed runs the loop.
+template <class... Op>
+struct OperationList {
+    template <class Wanted>
+    static constexpr bool has = (std::is_same_v<Wanted, Op> || ...);
+};
+
+namespace detail {
+template <class B, class Op>
+constexpr bool lists() {
+    if constexpr (requires { typename B::own; }) {
+        return B::own::template has<Op>;
+    } else {
+        return false;
+    }
+}
+}  // namespace detail
+
+}  // namespace deepseek::inline DEEPSEEK_ABI
+
+#endif
