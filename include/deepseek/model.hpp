@@ -13,6 +13,7 @@
 #include <deepseek/infer/generate.hpp>
 #include <deepseek/infer/sampler.hpp>
 #include <deepseek/infer/session.hpp>
+#include <deepseek/layers/linear.hpp>
 #include <deepseek/layers/mla.hpp>
 #include <deepseek/layers/moe.hpp>
 #include <deepseek/layers/mtp.hpp>

@@ -109,11 +109,11 @@ TEST_CASE("MLA: interleaved weights permuted to half-split give the same output"
     constexpr int kPermutation[] = {0, 2, 1, 3};
     for (int j = 0; j < 4; ++j) {
         for (int head = 0; head < 2; ++head) {
-            auto const* const from = a.params.q_up.row(head * 12 + 8 + kPermutation[j]);
-            std::copy(from, from + 5, b.params.q_up.row(head * 12 + 8 + j));
+            auto const* const from = a.params.q_up.weight.row(head * 12 + 8 + kPermutation[j]);
+            std::copy(from, from + 5, b.params.q_up.weight.row(head * 12 + 8 + j));
         }
-        auto const* const from = a.params.kv_down.row(6 + kPermutation[j]);
-        std::copy(from, from + 16, b.params.kv_down.row(6 + j));
+        auto const* const from = a.params.kv_down.weight.row(6 + kPermutation[j]);
+        std::copy(from, from + 16, b.params.kv_down.weight.row(6 + j));
     }
     constexpr ds::index_t kTokens = 12;
     std::vector<double> x(kTokens * 16), y(x.size()), z(x.size());

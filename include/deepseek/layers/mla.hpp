@@ -6,8 +6,8 @@
 #include <deepseek/core/attention_shape.hpp>
 #include <deepseek/core/layer.hpp>
 #include <deepseek/core/pass.hpp>
+#include <deepseek/layers/linear.hpp>
 #include <deepseek/ops/attention.hpp>
-#include <deepseek/ops/bias.hpp>
 #include <deepseek/ops/elementwise.hpp>
 #include <deepseek/ops/latent_attention.hpp>
 #include <deepseek/ops/matmul.hpp>
@@ -28,26 +28,15 @@ struct MLAOptions {
 namespace detail {
 
 // The query: compressed through a latent of its own, or projected directly.
-template <class Slot, index_t Dim, index_t QRank, index_t Width>
+template <class Slot, index_t Dim, index_t QRank, index_t Width, bool Bias>
 struct mla_query {
-    param<Slot, QRank, Dim> q_down;
+    typename Linear<Dim, QRank, Bias>::template Params<Slot> q_down;
     param<Slot, QRank> q_norm;
-    param<Slot, Width, QRank> q_up;
+    typename Linear<QRank, Width>::template Params<Slot> q_up;
 };
-template <class Slot, index_t Dim, index_t Width>
-struct mla_query<Slot, Dim, 0, Width> {
-    param<Slot, Width, Dim> q;
-};
-
-template <class Slot, index_t QRank>
-struct mla_query_bias {
-    param<Slot, QRank> q_down_bias;
-};
-
-template <class Slot, index_t Dim, index_t Latent>
-struct mla_biases {
-    param<Slot, Latent> kv_down_bias;
-    param<Slot, Dim> out_bias;
+template <class Slot, index_t Dim, index_t Width, bool Bias>
+struct mla_query<Slot, Dim, 0, Width, Bias> {
+    typename Linear<Dim, Width>::template Params<Slot> q;
 };
 
 template <index_t Dim, index_t Heads, index_t KVRank, index_t QRank, index_t RopeDim, index_t NopeDim,
@@ -66,14 +55,20 @@ struct mla_layer {
     static constexpr index_t cache_width = KVRank + RopeDim;  // values kept per token while generating
     static constexpr bool compressed = QRank > 0;             // the query passes through a latent
 
+    using Q = Linear<Dim, Heads * qk_dim>;  // without compression, else:
+    using QDown = Linear<Dim, compressed ? QRank : 1, Options.bias>;
+    using QUp = Linear<compressed ? QRank : 1, Heads * qk_dim>;
+    using KVDown =
+        Linear<Dim, cache_width, Options.bias>;  // to the latent, and the rotary key that all heads share
+    using KVUp = Linear<KVRank, Heads*(NopeDim + ValueDim)>;  // to every head's keys, then values
+    using Out = Linear<Heads * ValueDim, Dim, Options.bias, Init::scaled_normal>;
+
     template <class Slot>
-    struct Params : mla_query<Slot, Dim, QRank, Heads * qk_dim>,
-                    std::conditional_t<Options.bias && compressed, mla_query_bias<Slot, QRank>, Absent<1>>,
-                    std::conditional_t<Options.bias, mla_biases<Slot, Dim, cache_width>, Absent<0>> {
-        param<Slot, cache_width, Dim> kv_down;  // rows: latent, then the rotary key that all heads share
+    struct Params : mla_query<Slot, Dim, QRank, Heads * qk_dim, Options.bias> {
+        typename KVDown::template Params<Slot> kv_down;
         param<Slot, KVRank> kv_norm;
-        param<Slot, Heads*(NopeDim + ValueDim), KVRank> kv_up;  // rows per head: keys, then values
-        param<Slot, Dim, Heads * ValueDim> out;
+        typename KVUp::template Params<Slot> kv_up;
+        typename Out::template Params<Slot> out;
     };
     template <class Slot>
     struct Saved {
@@ -94,40 +89,28 @@ struct mla_layer {
     };
 
     static constexpr void visit(auto&& f, auto&... set) {
-        auto const vector = [](std::string_view name, Init init) {
-            return Info{.name = name, .init = init, .role = Role::undecayed};
+        auto const norm = [](std::string_view name) {
+            return Info{.name = name, .init = Init::ones, .role = Role::undecayed};
         };
         if constexpr (compressed) {
-            f(Info{.name = "q_a_proj.weight"}, set.q_down...);
-            if constexpr (Options.bias) {
-                f(vector("q_a_proj.bias", Init::zeros), set.q_down_bias...);
-            }
-            f(vector("q_a_layernorm.weight", Init::ones), set.q_norm...);
-            f(Info{.name = "q_b_proj.weight"}, set.q_up...);
+            visit_child<QDown>("q_a_proj.", -1, f, set.q_down...);
+            f(norm("q_a_layernorm.weight"), set.q_norm...);
+            visit_child<QUp>("q_b_proj.", -1, f, set.q_up...);
         } else {
-            f(Info{.name = "q_proj.weight"}, set.q...);
+            visit_child<Q>("q_proj.", -1, f, set.q...);
         }
-        f(Info{.name = "kv_a_proj_with_mqa.weight"}, set.kv_down...);
-        if constexpr (Options.bias) {
-            f(vector("kv_a_proj_with_mqa.bias", Init::zeros), set.kv_down_bias...);
-        }
-        f(vector("kv_a_layernorm.weight", Init::ones), set.kv_norm...);
-        f(Info{.name = "kv_b_proj.weight"}, set.kv_up...);
-        f(Info{.name = "o_proj.weight", .init = Init::scaled_normal}, set.out...);
-        if constexpr (Options.bias) {
-            f(vector("o_proj.bias", Init::zeros), set.out_bias...);
-        }
+        visit_child<KVDown>("kv_a_proj_with_mqa.", -1, f, set.kv_down...);
+        f(norm("kv_a_layernorm.weight"), set.kv_norm...);
+        visit_child<KVUp>("kv_b_proj.", -1, f, set.kv_up...);
+        visit_child<Out>("o_proj.", -1, f, set.out...);
     }
 
     static void forward(auto& be, Pass const& pass, auto const& p, auto x, auto y, auto& saved) {
         project(be, pass, p, x, saved);
-        ops::matmul_nt(be, saved.kv, saved.normed, p.kv_up);
+        KVUp::forward(be, p.kv_up, saved.normed, saved.kv);
         ops::attention(be, saved.values, saved.log_sum_exp, saved.q, saved.kv, rotary(saved.latent),
                        attending(pass));
-        ops::matmul_nt(be, y, saved.values, p.out);
-        if constexpr (Options.bias) {
-            ops::add_bias(be, y, p.out_bias);
-        }
+        Out::forward(be, p.out, saved.values, y);
     }
 
     static void backward(auto& be, Pass const& pass, auto const& p, auto x, auto& saved, auto dy, auto dx,
@@ -141,39 +124,24 @@ struct mla_layer {
         auto dnormed = be.scratch().template rows<T, KVRank>(x.rows);                  // [tokens, KVRank]
         auto dkey = rotary(dlatent);                                                   // [tokens, RopeDim]
 
-        if constexpr (Options.bias) {
-            ops::bias_backward(be, g.out_bias, dy);
-        }
-        ops::matmul_tn(be, g.out, dy, saved.values);
-        ops::matmul_nn(be, dvalues, dy, p.out);
+        Out::backward(be, p.out, saved.values, dy, dvalues, g.out);
         ops::attention_backward(be, dq, dkv, dkey, dvalues, saved.values, saved.log_sum_exp, saved.q,
                                 saved.kv, rotary(saved.latent), attending(pass));
         rotate(be, pass, dq, dkey, ops::Direction::backward);
 
-        ops::matmul_tn(be, g.kv_up, dkv, saved.normed);
-        ops::matmul_nn(be, dnormed, dkv, p.kv_up);
+        KVUp::backward(be, p.kv_up, saved.normed, dkv, dnormed, g.kv_up);
         ops::rms_norm_backward(be, latent(dlatent), g.kv_norm, dnormed, latent(saved.latent), p.kv_norm,
                                saved.inverse_rms, ops::Write::overwrite);
-        if constexpr (Options.bias) {
-            ops::bias_backward(be, g.kv_down_bias, dlatent);
-        }
-        ops::matmul_tn(be, g.kv_down, dlatent, x);
-        ops::matmul_nn(be, dx, dlatent, p.kv_down);
+        KVDown::backward(be, p.kv_down, x, dlatent, dx, g.kv_down);
 
         if constexpr (compressed) {
             auto dq_latent = be.scratch().template rows<T, QRank>(x.rows);  // [tokens, QRank]
-            ops::matmul_tn(be, g.q_up, dq, saved.q_normed);
-            ops::matmul_nn(be, dq_latent, dq, p.q_up);
+            QUp::backward(be, p.q_up, saved.q_normed, dq, dq_latent, g.q_up);
             ops::rms_norm_backward(be, dq_latent, g.q_norm, dq_latent, saved.q_latent, p.q_norm,
                                    saved.q_inverse_rms, ops::Write::overwrite);
-            if constexpr (Options.bias) {
-                ops::bias_backward(be, g.q_down_bias, dq_latent);
-            }
-            ops::matmul_tn(be, g.q_down, dq_latent, x);
-            ops::matmul_nn(be, dx, dq_latent, p.q_down, ops::Write::add);
+            QDown::backward(be, p.q_down, x, dq_latent, dx, g.q_down, ops::Write::add);
         } else {
-            ops::matmul_tn(be, g.q, dq, x);
-            ops::matmul_nn(be, dx, dq, p.q, ops::Write::add);
+            Q::backward(be, p.q, x, dq, dx, g.q, ops::Write::add);
         }
     }
 
@@ -195,20 +163,17 @@ struct mla_layer {
         if (x.rows <= kAbsorbedRows) {
             auto q_latent = be.scratch().template rows<T, Heads * KVRank>(x.rows);  // q_nope · W_uk
             auto context = be.scratch().template rows<T, Heads * KVRank>(x.rows);   // attention over latents
-            ops::absorb_query<Heads, NopeDim, RopeDim, ValueDim>(be, q_latent, saved.q, p.kv_up);
+            ops::absorb_query<Heads, NopeDim, RopeDim, ValueDim>(be, q_latent, saved.q, p.kv_up.weight);
             ops::latent_attention<Heads, NopeDim>(be, context, q_latent, saved.q, cache.latent.slice(0, keys),
                                                   cache.key.slice(0, keys), scale());
-            ops::expand_values<Heads, NopeDim>(be, saved.values, context, p.kv_up);
+            ops::expand_values<Heads, NopeDim>(be, saved.values, context, p.kv_up.weight);
         } else {
             auto kv = be.scratch().template rows<T, Heads*(NopeDim + ValueDim)>(keys);
-            ops::matmul_nt(be, kv, cache.latent.slice(0, keys), p.kv_up);
+            KVUp::forward(be, p.kv_up, cache.latent.slice(0, keys), kv);
             ops::attention(be, saved.values, saved.log_sum_exp, saved.q, kv, cache.key.slice(0, keys),
                            attending(pass));
         }
-        ops::matmul_nt(be, y, saved.values, p.out);
-        if constexpr (Options.bias) {
-            ops::add_bias(be, y, p.out_bias);
-        }
+        Out::forward(be, p.out, saved.values, y);
     }
 
 private:
@@ -219,20 +184,14 @@ private:
     // Queries, latents and the shared key of x, normed and rotated.
     static void project(auto& be, Pass const& pass, auto const& p, auto x, auto& saved) {
         if constexpr (compressed) {
-            ops::matmul_nt(be, saved.q_latent, x, p.q_down);
-            if constexpr (Options.bias) {
-                ops::add_bias(be, saved.q_latent, p.q_down_bias);
-            }
+            QDown::forward(be, p.q_down, x, saved.q_latent);
             ops::rms_norm(be, saved.q_normed, saved.q_latent, p.q_norm, saved.q_inverse_rms,
                           Options.latent_epsilon);
-            ops::matmul_nt(be, saved.q, saved.q_normed, p.q_up);
+            QUp::forward(be, p.q_up, saved.q_normed, saved.q);
         } else {
-            ops::matmul_nt(be, saved.q, x, p.q);
+            Q::forward(be, p.q, x, saved.q);
         }
-        ops::matmul_nt(be, saved.latent, x, p.kv_down);
-        if constexpr (Options.bias) {
-            ops::add_bias(be, saved.latent, p.kv_down_bias);
-        }
+        KVDown::forward(be, p.kv_down, x, saved.latent);
         ops::rms_norm(be, saved.normed, latent(saved.latent), p.kv_norm, saved.inverse_rms,
                       Options.latent_epsilon);
         rotate(be, pass, saved.q, rotary(saved.latent), ops::Direction::forward);

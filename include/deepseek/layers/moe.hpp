@@ -6,6 +6,7 @@
 #include <deepseek/core/layer.hpp>
 #include <deepseek/core/pass.hpp>
 #include <deepseek/core/routing.hpp>
+#include <deepseek/layers/linear.hpp>
 #include <deepseek/layers/swiglu.hpp>
 #include <deepseek/ops/dispatch.hpp>
 #include <deepseek/ops/elementwise.hpp>
@@ -46,13 +47,14 @@ struct moe_layer {
     static constexpr index_t shared_hidden = SharedHidden;
     static constexpr Routing routing = Route;
 
+    using Router = Linear<Dim, Experts>;
     static constexpr bool has_shared = SharedHidden > 0;
     using Shared = swiglu_layer<Dim, has_shared ? SharedHidden : 1>;
 
     template <class Slot>
     struct Params : std::conditional_t<Route.bias, moe_bias<Slot, Experts>, Absent<0>>,
                     std::conditional_t<has_shared, moe_shared<Slot, Shared>, Absent<1>> {
-        param<Slot, Experts, Dim> router;
+        typename Router::template Params<Slot> router;
         param<Slot, Experts * Hidden, Dim> gate, up;  // the experts' matrices, one below the other
         param<Slot, Experts * Dim, Hidden> down;
     };
@@ -66,7 +68,7 @@ struct moe_layer {
     };
 
     static constexpr void visit(auto&& f, auto&... set) {
-        f(Info{.name = "gate.weight"}, set.router...);
+        visit_child<Router>("gate.", -1, f, set.router...);
         if constexpr (Route.bias) {
             f(Info{.name = "gate.e_score_correction_bias", .init = Init::zeros, .role = Role::state},
               set.bias...);
@@ -86,7 +88,7 @@ struct moe_layer {
         using T = typename decltype(y)::element;
         auto const scope = be.scratch().scope();
 
-        ops::matmul_nt(be, saved.scores, x, p.router);  // logits [tokens, Experts]
+        Router::forward(be, p.router, x, saved.scores);  // logits [tokens, Experts]
         ops::route(be, saved.scores, bias_of(p), saved.chosen, saved.gates, Route);
         if (pass.balance_alpha > 0 && pass.balance_loss != nullptr) {
             auto load = be.scratch().template rows<T, Experts>(pass.sequences);  // [sequences, Experts]
@@ -168,8 +170,7 @@ private:
         }
         ops::route_backward(be, dlogits, dgates, saved.scores, saved.chosen, Route, load,
                             static_cast<T>(pass.balance_alpha * pass.loss_scale), pass.length, pass.targets);
-        ops::matmul_tn(be, g.router, dlogits, x);
-        ops::matmul_nn(be, dx, dlogits, p.router, ops::Write::add);
+        Router::backward(be, p.router, x, dlogits, dx, g.router, ops::Write::add);
     }
 
     static auto bias_of(auto const& p) {

@@ -6,6 +6,7 @@
 #include <deepseek/core/layer.hpp>
 #include <deepseek/core/model_options.hpp>
 #include <deepseek/core/pass.hpp>
+#include <deepseek/layers/linear.hpp>
 #include <deepseek/ops/embedding.hpp>
 #include <deepseek/ops/matmul.hpp>
 #include <deepseek/ops/rms_norm.hpp>
@@ -37,11 +38,12 @@ namespace detail {
 template <class Block, ModelOptions Options>
 struct mtp_module {
     static constexpr index_t width = Block::width;
+    using Join = Linear<2 * width, width>;  // of the embedding, then the hidden state
 
     template <class Slot>
     struct Params {
         param<Slot, width> embedding_norm, hidden_norm;
-        param<Slot, width, 2 * width> join;  // columns: embedding, then hidden state
+        typename Join::template Params<Slot> join;
         typename Block::template Params<Slot> block;
         param<Slot, width> norm;
     };
@@ -64,7 +66,7 @@ struct mtp_module {
         };
         f(norm("enorm.weight"), set.embedding_norm...);
         f(norm("hnorm.weight"), set.hidden_norm...);
-        f(Info{.name = "eh_proj.weight"}, set.join...);
+        visit_child<Join>("eh_proj.", -1, f, set.join...);
         Block::visit(f, set.block...);
         f(norm("shared_head.norm.weight"), set.norm...);
     }
@@ -101,8 +103,7 @@ struct mtp_module {
         ops::rms_norm_backward(be, doutput, g.norm, doutput, saved.block_output, p.norm, saved.inverse_rms,
                                ops::Write::overwrite);
         Block::backward(be, pass, p.block, saved.block_input, saved.block, doutput, g.block);
-        ops::matmul_tn(be, g.join, doutput, saved.normed);
-        ops::matmul_nn(be, dnormed, doutput, p.join);
+        Join::backward(be, p.join, saved.normed, doutput, dnormed, g.join);
         ops::rms_norm_backward(be, dembedded, g.embedding_norm, left(dnormed), saved.embedded,
                                p.embedding_norm, saved.embedding_inverse_rms, ops::Write::overwrite);
         ops::rms_norm_backward(be, doutput, g.hidden_norm, right(dnormed), saved.hidden, p.hidden_norm,
@@ -122,7 +123,7 @@ private:
                       Options.norm_epsilon);
         ops::rms_norm(be, right(saved.normed), saved.hidden, p.hidden_norm, saved.hidden_inverse_rms,
                       Options.norm_epsilon);
-        ops::matmul_nt(be, saved.block_input, saved.normed, p.join);
+        Join::forward(be, p.join, saved.normed, saved.block_input);
     }
     static auto left(auto both) { return both.template columns<0, width>(); }
     static auto right(auto both) { return both.template columns<width, width>(); }

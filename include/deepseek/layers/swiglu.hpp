@@ -5,6 +5,7 @@
 #include <deepseek/core/arena.hpp>
 #include <deepseek/core/layer.hpp>
 #include <deepseek/core/pass.hpp>
+#include <deepseek/layers/linear.hpp>
 #include <deepseek/ops/matmul.hpp>
 #include <deepseek/ops/swiglu.hpp>
 
@@ -17,12 +18,13 @@ namespace detail {
 template <index_t Dim, index_t Hidden>
 struct swiglu_layer {
     static constexpr index_t width = Dim;
+    using In = Linear<Dim, Hidden>;
+    using Out = Linear<Hidden, Dim, false, Init::scaled_normal>;
 
     template <class Slot>
     struct Params {
-        param<Slot, Hidden, Dim> gate;
-        param<Slot, Hidden, Dim> up;
-        param<Slot, Dim, Hidden> down;
+        typename In::template Params<Slot> gate, up;
+        typename Out::template Params<Slot> down;
     };
     template <class Slot>
     struct Saved {
@@ -30,19 +32,19 @@ struct swiglu_layer {
     };
 
     static constexpr void visit(auto&& f, auto&... set) {
-        f(Info{.name = "gate_proj.weight"}, set.gate...);
-        f(Info{.name = "up_proj.weight"}, set.up...);
-        f(Info{.name = "down_proj.weight", .init = Init::scaled_normal}, set.down...);
+        visit_child<In>("gate_proj.", -1, f, set.gate...);
+        visit_child<In>("up_proj.", -1, f, set.up...);
+        visit_child<Out>("down_proj.", -1, f, set.down...);
     }
 
     static void forward(auto& be, Pass const&, auto const& p, auto x, auto y, auto& saved) {
         using T = typename decltype(y)::element;
         auto const scope = be.scratch().scope();
         auto act = be.scratch().template rows<T, Hidden>(x.rows);  // [tokens, Hidden]
-        ops::matmul_nt(be, saved.gate, x, p.gate);
-        ops::matmul_nt(be, saved.up, x, p.up);
+        In::forward(be, p.gate, x, saved.gate);
+        In::forward(be, p.up, x, saved.up);
         ops::swiglu(be, act, saved.gate, saved.up);
-        ops::matmul_nt(be, y, act, p.down);
+        Out::forward(be, p.down, act, y);
     }
 
     static void backward(auto& be, Pass const&, auto const& p, auto x, auto& saved, auto dy, auto dx,
@@ -51,14 +53,12 @@ struct swiglu_layer {
         auto const scope = be.scratch().scope();
         auto act = be.scratch().template rows<T, Hidden>(x.rows);   // [tokens, Hidden]
         auto dact = be.scratch().template rows<T, Hidden>(x.rows);  // [tokens, Hidden]
-        ops::matmul_nn(be, dact, dy, p.down);
+        Out::backward_input(be, p.down, dy, dact);
         // gate and up become their gradients; the activation is computed again on the way
         ops::swiglu_backward(be, saved.gate, saved.up, act, dact, saved.gate, saved.up);
-        ops::matmul_tn(be, g.down, dy, act);
-        ops::matmul_tn(be, g.gate, saved.gate, x);
-        ops::matmul_tn(be, g.up, saved.up, x);
-        ops::matmul_nn(be, dx, saved.gate, p.gate);
-        ops::matmul_nn(be, dx, saved.up, p.up, ops::Write::add);
+        Out::backward_params(be, act, dy, g.down);
+        In::backward(be, p.gate, x, saved.gate, dx, g.gate);
+        In::backward(be, p.up, x, saved.up, dx, g.up, ops::Write::add);
     }
 };
 static_assert(every_member_visited<swiglu_layer<8, 16>>());

@@ -7,6 +7,7 @@
 #include <deepseek/core/layer.hpp>
 #include <deepseek/core/model_options.hpp>
 #include <deepseek/core/pass.hpp>
+#include <deepseek/layers/linear.hpp>
 #include <deepseek/layers/mtp.hpp>
 #include <deepseek/model/blocks.hpp>
 #include <deepseek/model/parts.hpp>
@@ -32,9 +33,9 @@ namespace deepseek::inline DEEPSEEK_ABI {
 
 namespace detail {
 
-template <class Slot, index_t Vocabulary, index_t Dim>
+template <class Slot, class Head>
 struct model_head {
-    param<Slot, Vocabulary, Dim> head;
+    typename Head::template Params<Slot> head;
 };
 
 template <index_t VocabularySize, ModelOptions Options, int Depth, class... Kinds>
@@ -46,10 +47,11 @@ struct model_type {
     static constexpr index_t mtp_depth = Depth;
     static constexpr ModelOptions options = Options;
 
+    using Head = Linear<width, vocabulary>;
     using MtpModule = mtp_module<typename last_kind<Kinds...>::type::template block<Options>, Options>;
 
     template <class Slot>
-    struct Params : std::conditional_t<Options.tied_head, Absent<0>, model_head<Slot, vocabulary, width>> {
+    struct Params : std::conditional_t<Options.tied_head, Absent<0>, model_head<Slot, Head>> {
         param<Slot, vocabulary, width> embedding;
         typename Blocks::template Params<Slot> blocks;
         param<Slot, width> norm;
@@ -66,7 +68,7 @@ struct model_type {
             set.blocks...);
         f(Info{.name = "model.norm.weight", .init = Init::ones, .role = Role::undecayed}, set.norm...);
         if constexpr (!Options.tied_head) {
-            f(Info{.name = "lm_head.weight"}, set.head...);
+            visit_child<Head>("lm_head.", -1, f, set.head...);
         }
         auto const beside = [&](Info info, auto&... tensors) {
             info.active = 0;  // no token of the main model passes through
@@ -189,7 +191,7 @@ struct model_type {
     ///
     /// Shapes:    out [rows, vocabulary]; output [rows, width]
     static void logits(auto& be, auto const& p, auto out, auto output) {
-        ops::matmul_nt(be, out, output, head(p));
+        Head::forward(be, head(p), output, out);
     }
 
 private:
@@ -197,7 +199,8 @@ private:
 
     static auto head(auto const& p) {
         if constexpr (Options.tied_head) {
-            return p.embedding;
+            return
+                typename Head::template Params<Viewed<typename decltype(p.embedding)::element>>{p.embedding};
         } else {
             return p.head;
         }
@@ -326,7 +329,7 @@ private:
                           std::size_t depth, double* loss) {
         for_head_parts<T>(be, tape, depth, loss,
                           [&](auto h, auto scores, auto losses, Token const* targets, index_t) {
-                              ops::matmul_nt(be, scores, h, head(p));
+                              Head::forward(be, head(p), h, scores);
                               ops::cross_entropy_loss(be, scores, targets, losses);
                           });
     }
@@ -338,11 +341,11 @@ private:
         auto const scale = weight * target_weight(tape);
         for_head_parts<T>(be, tape, depth, loss,
                           [&](auto h, auto scores, auto losses, Token const* targets, index_t begin) {
-                              ops::matmul_nt(be, scores, h, head(p));
+                              Head::forward(be, head(p), h, scores);
                               ops::cross_entropy(be, scores, targets, losses,
                                                  static_cast<accumulate_t<T>>(scale));
-                              ops::matmul_nn(be, dh.slice(begin, h.rows), scores, head(p));
-                              ops::matmul_tn(be, head(g), scores, h);
+                              auto gradient = head(g);
+                              Head::backward(be, head(p), h, scores, dh.slice(begin, h.rows), gradient);
                           });
     }
 
