@@ -4,16 +4,12 @@
 
 #include <deepseek/core/arena.hpp>
 #include <deepseek/core/index.hpp>
-#include <deepseek/core/view.hpp>
 
 #include <concepts>
 #include <cstddef>
-#include <cstdint>
 
-// What a backend must have: memory, copies, a parallel loop, and matrix products. Everything else (norms, attention,
-// losses, optimizer) is composed from these in ops/generic; a backend that can do better overloads <op>_impl for its
-// own type next to its definition, and ops/ finds the overload by argument-dependent lookup. meter.hpp is the smallest
-// example.
+// What a backend must have: memory, copies and a parallel loop. Every operation is defined as a loop in ops/reference/;
+// those that a backend computes with code of its own it lists (see operations.hpp). meter.hpp is the smallest example.
 
 namespace deepseek::inline DEEPSEEK_ABI {
 
@@ -61,20 +57,9 @@ concept Loops = requires(B& be, index_t count, index_t cost) {
     be.for_each(count, cost, detail::LoopBody{});
 };
 
-/// out (=|+=) op(a) · op(b), sums in accumulate_t; and the same for groups of rows, each with its own matrix of a
-/// stack: `offsets` [groups + 1] are the groups' first rows.
-template <class B>
-concept Multiplies = requires(B& be, Strided<float> out, Strided<float const> in, std::int32_t const* offsets,
-                              index_t groups, bool flag) {
-    matmul_impl(be, out, in, flag, in, flag, flag);                  // transpose a, transpose b, add
-    grouped_matmul_nt_impl(be, out, in, in, offsets, groups, flag);  // out_g = in_g · w_gᵀ
-    grouped_matmul_nn_impl(be, out, in, in, offsets, groups, flag);  // out_g = in_g · w_g
-    grouped_matmul_tn_impl(be, out, in, in, offsets, groups, flag);  // w_g = a_gᵀ · b_g
-};
-
 /// Where models run: the first argument of every function that computes.
 template <class B>
-concept Backend = Allocates<B> && Copies<B> && Loops<B> && Multiplies<B>;
+concept Backend = Allocates<B> && Copies<B> && Loops<B>;
 
 }  // namespace deepseek::inline DEEPSEEK_ABI
 

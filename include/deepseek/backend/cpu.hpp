@@ -22,6 +22,7 @@
 #include <cstring>
 #include <new>
 #include <thread>
+#include <type_traits>
 
 namespace deepseek::inline DEEPSEEK_ABI {
 
@@ -31,7 +32,21 @@ namespace deepseek::inline DEEPSEEK_ABI {
 /// Cpu serves one thread of the program at a time; make one per thread.
 class Cpu {
 public:
-    using own = OperationList<ops::RmsNorm, ops::RmsNormBackward, ops::SwiGLU, ops::SwiGLUBackward>;
+    using own = OperationList<ops::Matmul,             //
+                              ops::GroupedMatmulNt,    //
+                              ops::GroupedMatmulNn,    //
+                              ops::GroupedMatmulTn,    //
+                              ops::Attention,          //
+                              ops::AttentionBackward,  //
+                              ops::AbsorbQuery,        //
+                              ops::LatentAttention,    //
+                              ops::ExpandValues,       //
+                              ops::CrossEntropy,       //
+                              ops::CrossEntropyLoss,   //
+                              ops::RmsNorm,            //
+                              ops::RmsNormBackward,    //
+                              ops::SwiGLU,             //
+                              ops::SwiGLUBackward>;
 
     struct Options {
         int threads = 0;  ///< 0: as many as the machine runs at once
@@ -67,14 +82,19 @@ public:
     }
     void synchronize() {}
 
-    /// f(i) for every i in [0, count), spread over the threads where that pays (see concept Loops).
+    /// f(i) for every i in [0, count), spread over the threads where that pays (see concept Loops); f(i, workspace) where
+    /// it takes the scratch memory of the worker that calls it.
     template <class F>
     void for_each(index_t count, index_t cost, F const& f) {
         auto const part = std::max<index_t>(1, kPartElements / std::max<index_t>(1, cost));
-        pool_.run(ceil_div(count, part), [&](index_t task) {
+        pool_.run(ceil_div(count, part), [&](index_t task, int worker) {
             auto const end = std::min(count, (task + 1) * part);
             for (auto i = task * part; i < end; ++i) {
-                f(i);
+                if constexpr (std::is_invocable_v<F const&, index_t, cpu::Workspace&>) {
+                    f(i, pool_.workspace(worker));
+                } else {
+                    f(i);
+                }
             }
         });
     }

@@ -3,6 +3,7 @@
 #define DEEPSEEK_BACKEND_METER_HPP
 
 #include <deepseek/backend/concept.hpp>
+#include <deepseek/backend/operations.hpp>
 #include <deepseek/core/arena.hpp>
 #include <deepseek/core/attention_shape.hpp>
 
@@ -19,6 +20,13 @@ namespace deepseek::inline DEEPSEEK_ABI {
 /// Units:     bytes; floating-point operations of products and attention, a multiply-add as two
 class Meter {
 public:
+    using own = OperationList<ops::Matmul,           //
+                              ops::GroupedMatmulNt,  //
+                              ops::GroupedMatmulNn,  //
+                              ops::GroupedMatmulTn,  //
+                              ops::Attention,        //
+                              ops::AttentionBackward>;
+
     Meter() : scratch_(*this) {}
 
     index_t bytes() const { return bytes_; }            ///< held now
@@ -70,29 +78,30 @@ private:
 // The operations whose arithmetic is counted; everything else is composed of loops, which are only counted.
 
 template <class C, class A, class W>
-void matmul_impl(Meter& meter, Strided<C> out, Strided<A> a, bool transpose_a, Strided<W>, bool, bool) {
+void compute(ops::Matmul, Meter& meter, Strided<C> out, Strided<A> a, bool transpose_a, Strided<W>, bool,
+             bool) {
     auto const depth = transpose_a ? a.rows : a.cols;
     meter.count(2.0 * static_cast<double>(out.rows) * static_cast<double>(out.cols) *
                 static_cast<double>(depth));
 }
 
 template <class C, class A, class W>
-void grouped_matmul_nt_impl(Meter& meter, Strided<C> out, Strided<A> in, Strided<W>, std::int32_t const*,
-                            index_t, bool) {
+void compute(ops::GroupedMatmulNt, Meter& meter, Strided<C> out, Strided<A> in, Strided<W>,
+             std::int32_t const*, index_t, bool) {
     meter.count(2.0 * static_cast<double>(out.rows) * static_cast<double>(out.cols) *
                 static_cast<double>(in.cols));
 }
 
 template <class C, class A, class W>
-void grouped_matmul_nn_impl(Meter& meter, Strided<C> out, Strided<A> in, Strided<W>, std::int32_t const*,
-                            index_t, bool) {
+void compute(ops::GroupedMatmulNn, Meter& meter, Strided<C> out, Strided<A> in, Strided<W>,
+             std::int32_t const*, index_t, bool) {
     meter.count(2.0 * static_cast<double>(out.rows) * static_cast<double>(out.cols) *
                 static_cast<double>(in.cols));
 }
 
 template <class C, class A, class X>
-void grouped_matmul_tn_impl(Meter& meter, Strided<C>, Strided<A> a, Strided<X> b, std::int32_t const*,
-                            index_t, bool) {
+void compute(ops::GroupedMatmulTn, Meter& meter, Strided<C>, Strided<A> a, Strided<X> b, std::int32_t const*,
+             index_t, bool) {
     meter.count(2.0 * static_cast<double>(a.rows) * static_cast<double>(a.cols) *
                 static_cast<double>(b.cols));
 }
@@ -109,15 +118,15 @@ inline double visible_pairs(AttentionShape const& shape) {
 }  // namespace detail
 
 template <class T, class L>
-void attention_impl(Meter& meter, Strided<T>, Strided<L>, Strided<T const>, Strided<T const>,
-                    Strided<T const>, AttentionShape const& shape) {
+void compute(ops::Attention, Meter& meter, Strided<T>, Strided<L>, Strided<T const>, Strided<T const>,
+             Strided<T const>, AttentionShape const& shape) {
     meter.count(2.0 * detail::visible_pairs(shape) * static_cast<double>(shape.key_width() + shape.value));
 }
 
 template <class T, class L>
-void attention_backward_impl(Meter& meter, Strided<T>, Strided<T>, Strided<T>, Strided<T const>,
-                             Strided<T const>, Strided<L const>, Strided<T const>, Strided<T const>,
-                             Strided<T const>, AttentionShape const& shape) {
+void compute(ops::AttentionBackward, Meter& meter, Strided<T>, Strided<T>, Strided<T>, Strided<T const>,
+             Strided<T const>, Strided<L const>, Strided<T const>, Strided<T const>, Strided<T const>,
+             AttentionShape const& shape) {
     meter.count(2.0 * detail::visible_pairs(shape) *
                 static_cast<double>(3 * shape.key_width() + 2 * shape.value));
 }

@@ -14,6 +14,22 @@ namespace deepseek::inline DEEPSEEK_ABI {
 
 namespace ops {
 
+// ops/matmul.hpp
+struct Matmul {};
+// ops/grouped_matmul.hpp
+struct GroupedMatmulNt {};
+struct GroupedMatmulNn {};
+struct GroupedMatmulTn {};
+// ops/attention.hpp
+struct Attention {};
+struct AttentionBackward {};
+// ops/latent_attention.hpp
+struct AbsorbQuery {};
+struct LatentAttention {};
+struct ExpandValues {};
+// ops/cross_entropy.hpp
+struct CrossEntropy {};
+struct CrossEntropyLoss {};
 // ops/rms_norm.hpp
 struct RmsNorm {};
 struct RmsNormBackward {};

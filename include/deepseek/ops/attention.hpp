@@ -6,7 +6,8 @@
 #include <deepseek/core/dtype.hpp>
 #include <deepseek/core/error.hpp>
 #include <deepseek/core/view.hpp>
-#include <deepseek/ops/generic/attention.hpp>
+#include <deepseek/ops/call.hpp>
+#include <deepseek/ops/reference/attention.hpp>
 
 #include <type_traits>
 
@@ -75,11 +76,7 @@ void attention(B& be, Rows<T, OutWidth> out, Rows<accumulate_t<T>, Heads> lse, R
     Strided<T const> const q_in = q.strided();
     Strided<T const> const kv_in = kv.strided();
     Strided<T const> const kr_in = kr.strided();
-    if constexpr (requires { attention_impl(be, out.strided(), lse.strided(), q_in, kv_in, kr_in, shape); }) {
-        attention_impl(be, out.strided(), lse.strided(), q_in, kv_in, kr_in, shape);
-    } else {
-        generic::attention(be, out.strided(), lse.strided(), q_in, kv_in, kr_in, shape);
-    }
+    call<Attention>(be, out.strided(), lse.strided(), q_in, kv_in, kr_in, shape);
 }
 
 /// The gradients of attention. The probabilities are recomputed from lse, and dropout's mask from its key: pass the
@@ -114,16 +111,8 @@ void attention_backward(B& be, Rows<T, QWidth> dq, Rows<T, KVWidth> dkv, Rows<T,
     Strided<T const> const q_in = q.strided();
     Strided<T const> const kv_in = kv.strided();
     Strided<T const> const kr_in = kr.strided();
-    if constexpr (requires {
-                      attention_backward_impl(be, dq.strided(), dkv.strided(), dkr.strided(), dout_in, out_in,
-                                              lse_in, q_in, kv_in, kr_in, shape);
-                  }) {
-        attention_backward_impl(be, dq.strided(), dkv.strided(), dkr.strided(), dout_in, out_in, lse_in, q_in,
-                                kv_in, kr_in, shape);
-    } else {
-        generic::attention_backward(be, dq.strided(), dkv.strided(), dkr.strided(), dout_in, out_in, lse_in,
-                                    q_in, kv_in, kr_in, shape);
-    }
+    call<AttentionBackward>(be, dq.strided(), dkv.strided(), dkr.strided(), dout_in, out_in, lse_in, q_in,
+                            kv_in, kr_in, shape);
 }
 
 }  // namespace ops

@@ -6,7 +6,8 @@
 #include <deepseek/core/error.hpp>
 #include <deepseek/core/index.hpp>
 #include <deepseek/core/view.hpp>
-#include <deepseek/ops/generic/cross_entropy.hpp>
+#include <deepseek/ops/call.hpp>
+#include <deepseek/ops/reference/cross_entropy.hpp>
 
 #include <type_traits>
 
@@ -20,23 +21,18 @@ namespace deepseek::inline DEEPSEEK_ABI::ops {
 ///
 /// Shapes:    logits [rows, V]; targets [rows], below V; loss [rows, 1], written, not scaled
 /// Units:     nats; scale is usually the weight of one token, 1 / tokens
-/// Precision: logits of -infinity have probability 0. NaN, +infinity or -infinity throughout a row give NaN
+/// Precision: in accumulate_t; the gradient is rounded to T. Logits of -infinity have probability 0. NaN, +infinity or -infinity throughout a row give NaN
 /// Errors:    ShapeError if logits and loss differ in rows
 /// Cost:      reads and writes each logit twice, the second time from cache; one exponential per logit
 template <class B, class T, index_t V>
 void cross_entropy(B& be, Rows<T, V> logits, Token const* targets, Rows<accumulate_t<T>, 1> loss,
-                   std::type_identity_t<T> scale) {
-    static_assert(std::is_floating_point_v<T>, "cross_entropy: logits must be float or double");
+                   std::type_identity_t<accumulate_t<T>> scale) {
     expects<ShapeError>(logits.rows == loss.rows, "cross_entropy: logits have ", logits.rows,
                         " rows, loss has ", loss.rows);
     if (logits.rows == 0) {
         return;
     }
-    if constexpr (requires { cross_entropy_impl(be, logits, targets, loss, scale); }) {
-        cross_entropy_impl(be, logits, targets, loss, scale);
-    } else {
-        be.for_each(logits.rows, 4 * V, generic::CrossEntropy<T, V>{logits, targets, loss, scale});
-    }
+    call<CrossEntropy>(be, logits.strided(), targets, loss.strided(), scale);
 }
 
 /// The losses alone; logits stay.
@@ -46,18 +42,12 @@ void cross_entropy(B& be, Rows<T, V> logits, Token const* targets, Rows<accumula
 template <class B, class X, index_t V>
 void cross_entropy_loss(B& be, Rows<X, V> logits, Token const* targets, Rows<accumulate_t<X>, 1> loss) {
     using T = std::remove_const_t<X>;
-    static_assert(std::is_floating_point_v<T>, "cross_entropy_loss: logits must be float or double");
     expects<ShapeError>(logits.rows == loss.rows, "cross_entropy_loss: logits have ", logits.rows,
                         " rows, loss has ", loss.rows);
     if (logits.rows == 0) {
         return;
     }
-    Rows<T const, V> const in = logits;
-    if constexpr (requires { cross_entropy_loss_impl(be, in, targets, loss); }) {
-        cross_entropy_loss_impl(be, in, targets, loss);
-    } else {
-        be.for_each(logits.rows, 3 * V, generic::CrossEntropyLoss<T, V>{in, targets, loss});
-    }
+    call<CrossEntropyLoss>(be, Strided<T const>(logits.strided()), targets, loss.strided());
 }
 
 }  // namespace deepseek::inline DEEPSEEK_ABI::ops

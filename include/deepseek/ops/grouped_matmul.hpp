@@ -4,7 +4,9 @@
 
 #include <deepseek/core/error.hpp>
 #include <deepseek/core/view.hpp>
-#include <deepseek/ops/matmul.hpp>
+#include <deepseek/ops/call.hpp>
+#include <deepseek/ops/reference/grouped_matmul.hpp>
+#include <deepseek/ops/write.hpp>
 
 #include <cstdint>
 #include <type_traits>
@@ -24,9 +26,9 @@ void grouped_matmul_nt(B& be, Rows<T, Out> y, Rows<X, In> x, Matrix<W, Stack, In
     static_assert(Stack % Out == 0, "grouped_matmul_nt: w is not a stack of [Out, In]");
     expects<ShapeError>(y.rows == x.rows, "grouped_matmul_nt: y has ", y.rows, " rows, x has ", x.rows);
     if (y.rows > 0) {
-        grouped_matmul_nt_impl(be, y.strided(), Strided<T const>(x.strided()),
-                               Strided<std::remove_const_t<W> const>(w.strided()), offsets, Stack / Out,
-                               false);
+        call<GroupedMatmulNt>(be, y.strided(), Strided<T const>(x.strided()),
+                              Strided<std::remove_const_t<W> const>(w.strided()), offsets, Stack / Out,
+                              false);
     }
 }
 
@@ -40,9 +42,9 @@ void grouped_matmul_nn(B& be, Rows<T, In> dx, Rows<X, Out> dy, Matrix<W, Stack, 
     static_assert(Stack % Out == 0, "grouped_matmul_nn: w is not a stack of [Out, In]");
     expects<ShapeError>(dx.rows == dy.rows, "grouped_matmul_nn: dx has ", dx.rows, " rows, dy has ", dy.rows);
     if (dx.rows > 0) {
-        grouped_matmul_nn_impl(be, dx.strided(), Strided<T const>(dy.strided()),
-                               Strided<std::remove_const_t<W> const>(w.strided()), offsets, Stack / Out,
-                               write == Write::add);
+        call<GroupedMatmulNn>(be, dx.strided(), Strided<T const>(dy.strided()),
+                              Strided<std::remove_const_t<W> const>(w.strided()), offsets, Stack / Out,
+                              write == Write::add);
     }
 }
 
@@ -56,8 +58,8 @@ void grouped_matmul_tn(B& be, Matrix<T, Stack, In> dw, Rows<Y, Out> dy, Rows<X, 
     static_assert(Stack % Out == 0, "grouped_matmul_tn: dw is not a stack of [Out, In]");
     expects<ShapeError>(dy.rows == x.rows, "grouped_matmul_tn: dy has ", dy.rows, " rows, x has ", x.rows);
     if (x.rows > 0) {
-        grouped_matmul_tn_impl(be, dw.strided(), Strided<T const>(dy.strided()),
-                               Strided<T const>(x.strided()), offsets, Stack / Out, true);
+        call<GroupedMatmulTn>(be, dw.strided(), Strided<T const>(dy.strided()), Strided<T const>(x.strided()),
+                              offsets, Stack / Out, true);
     }
 }
 

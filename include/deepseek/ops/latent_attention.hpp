@@ -6,7 +6,8 @@
 #include <deepseek/core/dtype.hpp>
 #include <deepseek/core/error.hpp>
 #include <deepseek/core/view.hpp>
-#include <deepseek/ops/generic/latent_attention.hpp>
+#include <deepseek/ops/call.hpp>
+#include <deepseek/ops/reference/latent_attention.hpp>
 
 #include <type_traits>
 
@@ -44,11 +45,7 @@ void absorb_query(B& be, Rows<T, Heads * KVRank> q_latent, Rows<Q, Heads*(Nope +
                                 .weight_begin = 0};
     Strided<T const> const q_in = q.strided();
     Strided<std::remove_const_t<W> const> const weight = kv_up.strided();
-    if constexpr (requires { head_products_nn_impl(be, q_latent.strided(), q_in, weight, products); }) {
-        head_products_nn_impl(be, q_latent.strided(), q_in, weight, products);
-    } else {
-        generic::head_products_nn(be, q_latent.strided(), q_in, weight, products);
-    }
+    call<AbsorbQuery>(be, q_latent.strided(), q_in, weight, products);
 }
 
 /// out_h = W_uv_h · context_h: averaged latents as averaged values.
@@ -79,11 +76,7 @@ void expand_values(B& be, Rows<T, ValueWidth> out, Rows<X, Heads * KVRank> conte
                                 .weight_begin = Nope};
     Strided<T const> const context_in = context.strided();
     Strided<std::remove_const_t<W> const> const weight = kv_up.strided();
-    if constexpr (requires { head_products_nt_impl(be, out.strided(), context_in, weight, products); }) {
-        head_products_nt_impl(be, out.strided(), context_in, weight, products);
-    } else {
-        generic::head_products_nt(be, out.strided(), context_in, weight, products);
-    }
+    call<ExpandValues>(be, out.strided(), context_in, weight, products);
 }
 
 /// Attention of the last tokens of one sequence over its latent cache, in which every head reads the same entries:
@@ -124,14 +117,7 @@ void latent_attention(B& be, Rows<T, Heads * KVRank> context, Rows<L, Heads * KV
     Strided<T const> const q_in = q.strided();
     Strided<Cached const> const latent_in = latent.strided();
     Strided<Cached const> const key_in = key.strided();
-    if constexpr (requires {
-                      latent_attention_impl(be, context.strided(), q_latent_in, q_in, latent_in, key_in,
-                                            shape);
-                  }) {
-        latent_attention_impl(be, context.strided(), q_latent_in, q_in, latent_in, key_in, shape);
-    } else {
-        generic::latent_attention(be, context.strided(), q_latent_in, q_in, latent_in, key_in, shape);
-    }
+    call<LatentAttention>(be, context.strided(), q_latent_in, q_in, latent_in, key_in, shape);
 }
 
 }  // namespace deepseek::inline DEEPSEEK_ABI::ops

@@ -5,6 +5,8 @@
 #include <deepseek/core/dtype.hpp>
 #include <deepseek/core/error.hpp>
 #include <deepseek/core/view.hpp>
+#include <deepseek/ops/call.hpp>
+#include <deepseek/ops/reference/matmul.hpp>
 #include <deepseek/ops/write.hpp>
 
 #include <type_traits>
@@ -21,8 +23,8 @@ void matmul_nt(B& be, Rows<T, Out> y, Rows<X, In> x, Matrix<W, Out, In> w, Write
     static_assert(std::is_same_v<T, std::remove_const_t<X>>, "matmul_nt: x and y differ in type");
     expects<ShapeError>(y.rows == x.rows, "matmul_nt: y has ", y.rows, " rows, x has ", x.rows);
     if (y.rows > 0) {
-        matmul_impl(be, y.strided(), Strided<T const>(x.strided()), false,
-                    Strided<std::remove_const_t<W> const>(w.strided()), true, write == Write::add);
+        call<Matmul>(be, y.strided(), Strided<T const>(x.strided()), false,
+                     Strided<std::remove_const_t<W> const>(w.strided()), true, write == Write::add);
     }
 }
 
@@ -35,8 +37,8 @@ void matmul_nn(B& be, Rows<T, In> dx, Rows<X, Out> dy, Matrix<W, Out, In> w, Wri
     static_assert(std::is_same_v<T, std::remove_const_t<X>>, "matmul_nn: dx and dy differ in type");
     expects<ShapeError>(dx.rows == dy.rows, "matmul_nn: dx has ", dx.rows, " rows, dy has ", dy.rows);
     if (dx.rows > 0) {
-        matmul_impl(be, dx.strided(), Strided<T const>(dy.strided()), false,
-                    Strided<std::remove_const_t<W> const>(w.strided()), false, write == Write::add);
+        call<Matmul>(be, dx.strided(), Strided<T const>(dy.strided()), false,
+                     Strided<std::remove_const_t<W> const>(w.strided()), false, write == Write::add);
     }
 }
 
@@ -50,8 +52,8 @@ void matmul_tn(B& be, Matrix<T, Out, In> dw, Rows<Y, Out> dy, Rows<X, In> x) {
                   "matmul_tn: dw, dy and x differ in type");
     expects<ShapeError>(dy.rows == x.rows, "matmul_tn: dy has ", dy.rows, " rows, x has ", x.rows);
     if (x.rows > 0) {
-        matmul_impl(be, dw.strided(), Strided<T const>(dy.strided()), true, Strided<T const>(x.strided()),
-                    false, true);
+        call<Matmul>(be, dw.strided(), Strided<T const>(dy.strided()), true, Strided<T const>(x.strided()),
+                     false, true);
     }
 }
 

@@ -6,6 +6,7 @@
 #include <deepseek/backend/cpu/attention_forward.hpp>
 #include <deepseek/backend/cpu/attention_tile.hpp>
 #include <deepseek/backend/cpu/pool.hpp>
+#include <deepseek/backend/operations.hpp>
 #include <deepseek/core/attention_shape.hpp>
 #include <deepseek/core/index.hpp>
 #include <deepseek/core/view.hpp>
@@ -125,8 +126,8 @@ void for_documents(AttentionShape const& shape, F const& f) {
 }  // namespace cpu
 
 template <std::same_as<Cpu> B, std::floating_point T>
-void attention_impl(B& be, Strided<T> out, Strided<T> lse, Strided<T const> q, Strided<T const> kv,
-                    Strided<T const> kr, AttentionShape const& shape) {
+void compute(ops::Attention, B& be, Strided<T> out, Strided<T> lse, Strided<T const> q, Strided<T const> kv,
+             Strided<T const> kr, AttentionShape const& shape) {
     if (shape.first_key == nullptr) {
         cpu::attention(be.pool(), out, lse, q, kv, kr, shape);
         return;
@@ -137,9 +138,9 @@ void attention_impl(B& be, Strided<T> out, Strided<T> lse, Strided<T const> q, S
 }
 
 template <std::same_as<Cpu> B, std::floating_point T>
-void attention_backward_impl(B& be, Strided<T> dq, Strided<T> dkv, Strided<T> dkr, Strided<T const> dout,
-                             Strided<T const> out, Strided<T const> lse, Strided<T const> q,
-                             Strided<T const> kv, Strided<T const> kr, AttentionShape const& shape) {
+void compute(ops::AttentionBackward, B& be, Strided<T> dq, Strided<T> dkv, Strided<T> dkr,
+             Strided<T const> dout, Strided<T const> out, Strided<T const> lse, Strided<T const> q,
+             Strided<T const> kv, Strided<T const> kr, AttentionShape const& shape) {
     if (shape.first_key == nullptr) {
         cpu::attention_backward(be.pool(), be.scratch(), dq, dkv, dkr, dout, out, lse, q, kv, kr, shape);
         return;

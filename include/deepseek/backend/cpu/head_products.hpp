@@ -5,6 +5,7 @@
 #include <deepseek/backend/cpu/attention_tile.hpp>
 #include <deepseek/backend/cpu/pool.hpp>
 #include <deepseek/backend/cpu/simd.hpp>
+#include <deepseek/backend/operations.hpp>
 #include <deepseek/core/attention_shape.hpp>
 #include <deepseek/core/dtype.hpp>
 #include <deepseek/core/index.hpp>
@@ -152,15 +153,15 @@ void head_products_nt(Pool& pool, Strided<T> out, Strided<T const> in, Strided<W
 
 template <std::same_as<Cpu> B, std::floating_point T, class W>
 requires std::same_as<accumulate_t<W>, T>
-void head_products_nn_impl(B& be, Strided<T> out, Strided<T const> in, Strided<W const> weight,
-                           HeadProducts const& products) {
+void compute(ops::AbsorbQuery, B& be, Strided<T> out, Strided<T const> in, Strided<W const> weight,
+             HeadProducts const& products) {
     cpu::head_products_nn(be.pool(), out, in, weight, products);
 }
 
 template <std::same_as<Cpu> B, std::floating_point T, class W>
 requires std::same_as<accumulate_t<W>, T>
-void head_products_nt_impl(B& be, Strided<T> out, Strided<T const> in, Strided<W const> weight,
-                           HeadProducts const& products) {
+void compute(ops::ExpandValues, B& be, Strided<T> out, Strided<T const> in, Strided<W const> weight,
+             HeadProducts const& products) {
     cpu::head_products_nt(be.pool(), out, in, weight, products);
 }
 

@@ -9,6 +9,7 @@
 #include <deepseek/backend/cpu/simd_exp2.hpp>
 #include <deepseek/backend/cpu/transpose.hpp>
 #include <deepseek/backend/cpu/workspace.hpp>
+#include <deepseek/backend/operations.hpp>
 #include <deepseek/core/attention_shape.hpp>
 #include <deepseek/core/dtype.hpp>
 #include <deepseek/core/index.hpp>
@@ -231,8 +232,8 @@ void latent_attention(Pool& pool, Scratch& scratch, Strided<T> context, Strided<
 
 template <std::same_as<Cpu> B, std::floating_point T, class C>
 requires std::same_as<accumulate_t<C>, T>
-void latent_attention_impl(B& be, Strided<T> context, Strided<T const> q_latent, Strided<T const> q,
-                           Strided<C const> latent, Strided<C const> key, LatentShape const& shape) {
+void compute(ops::LatentAttention, B& be, Strided<T> context, Strided<T const> q_latent, Strided<T const> q,
+             Strided<C const> latent, Strided<C const> key, LatentShape const& shape) {
     cpu::latent_attention(be.pool(), be.scratch(), context, q_latent, q, latent, key, shape);
 }
 

@@ -3,6 +3,9 @@
 #define DEEPSEEK_BACKEND_CPU_ROWS_CROSS_ENTROPY_HPP
 
 #include <deepseek/backend/cpu/rows/sweep.hpp>
+#include <deepseek/backend/cpu/workspace.hpp>
+#include <deepseek/backend/operations.hpp>
+#include <deepseek/core/dtype.hpp>
 #include <deepseek/core/index.hpp>
 #include <deepseek/core/view.hpp>
 
@@ -11,6 +14,7 @@
 #include <concepts>
 #include <limits>
 #include <span>
+#include <type_traits>
 
 // A row of logits is long (a vocabulary), so it is worked on in blocks that stay in the first-level cache between the
 // search for the block's largest logit and its exponentials.
@@ -25,34 +29,36 @@ inline constexpr index_t kSoftmaxBlock = 1024;
 
 // Largest of a block, or 0 where all of it is -infinity: then every exponential is 0 instead of NaN.
 template <class T>
-T block_top(T const* x, index_t count) {
+accumulate_t<T> block_top(T const* x, index_t count) {
+    using S = accumulate_t<T>;
     auto const top = largest(x, count);
-    return top == -std::numeric_limits<T>::infinity() ? T{0} : top;
+    return top == -std::numeric_limits<S>::infinity() ? S{0} : top;
 }
 
 // e^(x - top): 0 below the smallest normal number, where Eigen 3.4 stays above it. NaN stays NaN, because Eigen keeps the
 // left one of two operands then.
-template <class T, class X>
-auto exponential(X const& x, T top) {
-    return ((x - top).exp() - std::numeric_limits<T>::min()).max(T{0});
+template <class S, class X>
+auto exponential(X const& x, S top) {
+    return ((x - top).exp() - std::numeric_limits<S>::min()).max(S{0});
 }
 
 // log(sum of e^x over the row) - x[target].
 template <class T>
-T cross_entropy_loss(T const* x, index_t count, index_t target) {
+accumulate_t<T> cross_entropy_loss(T const* x, index_t count, index_t target) {
+    using S = accumulate_t<T>;
     double top = static_cast<double>(block_top(x, std::min(count, kSoftmaxBlock)));
     double sum = 0;  // of e^(x - top) so far
     for (index_t begin = 0; begin < count; begin += kSoftmaxBlock) {
         auto const size = std::min(kSoftmaxBlock, count - begin);
-        auto const larger = std::max(static_cast<T>(top), block_top(x + begin, size));
-        Sum<T> part;
-        sweep<T>(
-            size, -std::numeric_limits<T>::infinity(), [&](auto const& v) { part += exponential(v, larger); },
+        auto const larger = std::max(static_cast<S>(top), block_top(x + begin, size));
+        cpu::rows::Sum<S> part;
+        sweep(
+            size, -std::numeric_limits<S>::infinity(), [&](auto const& v) { part += exponential(v, larger); },
             x + begin);
         sum = sum * std::exp(top - static_cast<double>(larger)) + static_cast<double>(part.total());
         top = static_cast<double>(larger);
     }
-    return static_cast<T>(std::log(sum) + (top - static_cast<double>(x[target])));
+    return static_cast<S>(std::log(sum) + (top - convert<double>(x[target])));
 }
 
 // The loss, and in place its gradient times scale. First each block becomes e^(x - its own largest), which is remembered;
@@ -97,27 +103,46 @@ T cross_entropy(T* x, index_t count, index_t target, T scale, std::span<double> 
 
 }  // namespace cpu::rows
 
-template <std::same_as<Cpu> B, std::floating_point T, index_t V>
-void cross_entropy_impl(B& be, Rows<T, V> logits, Token const* targets, Rows<T, 1> loss, T scale) {
-    be.for_each(logits.rows, 4 * V, [=](index_t row) {
+template <std::same_as<Cpu> B, class T>
+void compute(ops::CrossEntropy, B& be, Strided<T> logits, Token const* targets, Strided<accumulate_t<T>> loss,
+             accumulate_t<T> scale) {
+    using S = accumulate_t<T>;
+    auto const width = logits.cols;
+    be.for_each(logits.rows, 4 * width, [=](index_t row, cpu::Workspace& workspace) {
+        auto* const x = logits.row(row);
         if (targets[row] < 0) {
             loss.row(row)[0] = 0;
-            std::fill_n(logits.row(row), V, T{0});
+            std::fill_n(x, width, convert<T>(S{0}));
             return;
         }
-        double tops[ceil_div(V, cpu::rows::kSoftmaxBlock)];
-        double sums[ceil_div(V, cpu::rows::kSoftmaxBlock)];
-        loss.row(row)[0] =
-            cpu::rows::cross_entropy<T>(logits.row(row), V, index_t{targets[row]}, scale, tops, sums);
+        cpu::Workspace::Scope scope{workspace};
+        auto const blocks = ceil_div(width, cpu::rows::kSoftmaxBlock);
+        auto const per_block = [&] {
+            return std::span(scope.take<double>(blocks), static_cast<std::size_t>(blocks));
+        };
+        auto const gradient_of = [&](S* row_of_sums) {
+            loss.row(row)[0] = cpu::rows::cross_entropy(row_of_sums, width, index_t{targets[row]}, scale,
+                                                        per_block(), per_block());
+        };
+        if constexpr (std::is_same_v<T, S>) {
+            gradient_of(x);
+        } else {
+            auto* const wide = scope.take<S>(width);
+            std::transform(x, x + width, wide, [](T logit) { return convert<S>(logit); });
+            gradient_of(wide);
+            std::transform(wide, wide + width, x, [](S value) { return convert<T>(value); });
+        }
     });
 }
 
-template <std::same_as<Cpu> B, std::floating_point T, index_t V>
-void cross_entropy_loss_impl(B& be, Rows<T const, V> logits, Token const* targets, Rows<T, 1> loss) {
-    be.for_each(logits.rows, 3 * V, [=](index_t row) {
-        loss.row(row)[0] = targets[row] < 0
-                               ? T{0}
-                               : cpu::rows::cross_entropy_loss<T>(logits.row(row), V, index_t{targets[row]});
+template <std::same_as<Cpu> B, class T>
+void compute(ops::CrossEntropyLoss, B& be, Strided<T const> logits, Token const* targets,
+             Strided<accumulate_t<T>> loss) {
+    using S = accumulate_t<T>;
+    be.for_each(logits.rows, 3 * logits.cols, [=](index_t row) {
+        loss.row(row)[0] = targets[row] < 0 ? S{0}
+                                            : cpu::rows::cross_entropy_loss(logits.row(row), logits.cols,
+                                                                            index_t{targets[row]});
     });
 }
 

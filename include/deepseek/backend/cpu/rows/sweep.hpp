@@ -117,10 +117,11 @@ private:
 
 /// The largest of x[0 .. count), -infinity if there is none. Whether NaN elements count is not defined.
 template <class T>
-T largest(T const* x, index_t count) {
-    constexpr auto kLeast = -std::numeric_limits<T>::infinity();
-    Values<T> lanes = Values<T>::Constant(kLeast);
-    sweep<T>(
+accumulate_t<T> largest(T const* x, index_t count) {
+    using S = accumulate_t<T>;
+    constexpr auto kLeast = -std::numeric_limits<S>::infinity();
+    Values<S> lanes = Values<S>::Constant(kLeast);
+    sweep(
         count, kLeast, [&](auto const& v) { lanes = lanes.max(v); }, x);
     return lanes.maxCoeff();
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-#ifndef DEEPSEEK_OPS_GENERIC_LATENT_ATTENTION_HPP
-#define DEEPSEEK_OPS_GENERIC_LATENT_ATTENTION_HPP
+#ifndef DEEPSEEK_OPS_REFERENCE_LATENT_ATTENTION_HPP
+#define DEEPSEEK_OPS_REFERENCE_LATENT_ATTENTION_HPP
 
+#include <deepseek/backend/operations.hpp>
 #include <deepseek/core/attention_shape.hpp>
 #include <deepseek/core/dtype.hpp>
 #include <deepseek/core/view.hpp>
@@ -10,7 +11,9 @@
 #include <limits>
 #include <type_traits>
 
-namespace deepseek::inline DEEPSEEK_ABI::ops::generic {
+namespace deepseek::inline DEEPSEEK_ABI::ops {
+
+namespace loop {
 
 /// out_h = in_h · w_h, or in_h · w_hᵀ if Transposed; one call per token, head and element.
 template <bool Transposed, class T, class W>
@@ -95,33 +98,32 @@ struct LatentAttention {
     }
 };
 
-/// See ops::absorb_query.
+}  // namespace loop
+
 template <class B, class T, class W>
-void head_products_nn(B& be, Strided<T> out, Strided<T const> in, Strided<W const> weight,
-                      HeadProducts const& products) {
+void reference(AbsorbQuery, B& be, Strided<T> out, Strided<T const> in, Strided<W const> weight,
+               HeadProducts const& products) {
     be.for_each(products.tokens * products.heads * products.out, products.in,
-                HeadProduct<false, T, W>{out, in, weight, products});
+                loop::HeadProduct<false, T, W>{out, in, weight, products});
 }
 
-/// See ops::expand_values.
 template <class B, class T, class W>
-void head_products_nt(B& be, Strided<T> out, Strided<T const> in, Strided<W const> weight,
-                      HeadProducts const& products) {
+void reference(ExpandValues, B& be, Strided<T> out, Strided<T const> in, Strided<W const> weight,
+               HeadProducts const& products) {
     be.for_each(products.tokens * products.heads * products.out, products.in,
-                HeadProduct<true, T, W>{out, in, weight, products});
+                loop::HeadProduct<true, T, W>{out, in, weight, products});
 }
 
-/// See ops::latent_attention.
 template <class B, class T, class C>
-void latent_attention(B& be, Strided<T> context, Strided<T const> q_latent, Strided<T const> q,
-                      Strided<C const> latent, Strided<C const> key, LatentShape const& shape) {
+void reference(LatentAttention, B& be, Strided<T> context, Strided<T const> q_latent, Strided<T const> q,
+               Strided<C const> latent, Strided<C const> key, LatentShape const& shape) {
     auto const scope = be.scratch().scope();
     auto* const sums =
         be.scratch().template take<accumulate_t<T>>(checked_mul(shape.tokens, shape.heads * shape.rank));
     be.for_each(shape.tokens * shape.heads, shape.positions * (2 * shape.rank + shape.rope),
-                LatentAttention<T, C>{context, q_latent, q, latent, key, shape, sums});
+                loop::LatentAttention<T, C>{context, q_latent, q, latent, key, shape, sums});
 }
 
-}  // namespace deepseek::inline DEEPSEEK_ABI::ops::generic
+}  // namespace deepseek::inline DEEPSEEK_ABI::ops
 
 #endif

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-#ifndef DEEPSEEK_OPS_GENERIC_ATTENTION_HPP
-#define DEEPSEEK_OPS_GENERIC_ATTENTION_HPP
+#ifndef DEEPSEEK_OPS_REFERENCE_ATTENTION_HPP
+#define DEEPSEEK_OPS_REFERENCE_ATTENTION_HPP
 
+#include <deepseek/backend/operations.hpp>
 #include <deepseek/core/attention_shape.hpp>
 #include <deepseek/core/dtype.hpp>
 #include <deepseek/core/view.hpp>
@@ -12,7 +13,9 @@
 // Attention row by row. Every call of a functor owns what it writes, so no order of calls changes a bit.
 // Nothing is kept between the passes of a row: a probability is computed again wherever it is needed.
 
-namespace deepseek::inline DEEPSEEK_ABI::ops::generic {
+namespace deepseek::inline DEEPSEEK_ABI::ops {
+
+namespace loop {
 
 /// What forward and backward read: one score, one probability.
 template <class T>
@@ -269,22 +272,22 @@ struct AttentionRotaryGradient {
     }
 };
 
-/// See ops::attention.
+}  // namespace loop
+
 template <class B, class T>
-void attention(B& be, Strided<T> out, Strided<accumulate_t<T>> lse, Strided<T const> q, Strided<T const> kv,
-               Strided<T const> kr, AttentionShape const& shape) {
+void reference(Attention, B& be, Strided<T> out, Strided<accumulate_t<T>> lse, Strided<T const> q,
+               Strided<T const> kv, Strided<T const> kr, AttentionShape const& shape) {
     auto const scope = be.scratch().scope();
     auto* const sums =
         be.scratch().template take<accumulate_t<T>>(checked_mul(q.rows, shape.heads * shape.value));
     be.for_each(q.rows * shape.heads, shape.length_k * (2 * shape.key_width() + shape.value),
-                AttentionForward<T>{{q, kv, kr, shape}, out, lse, sums});
+                loop::AttentionForward<T>{{q, kv, kr, shape}, out, lse, sums});
 }
 
-/// See ops::attention_backward.
 template <class B, class T>
-void attention_backward(B& be, Strided<T> dq, Strided<T> dkv, Strided<T> dkr, Strided<T const> dout,
-                        Strided<T const> out, Strided<accumulate_t<T> const> lse, Strided<T const> q,
-                        Strided<T const> kv, Strided<T const> kr, AttentionShape const& shape) {
+void reference(AttentionBackward, B& be, Strided<T> dq, Strided<T> dkv, Strided<T> dkr, Strided<T const> dout,
+               Strided<T const> out, Strided<accumulate_t<T> const> lse, Strided<T const> q,
+               Strided<T const> kv, Strided<T const> kr, AttentionShape const& shape) {
     using Sum = accumulate_t<T>;
     auto const scope = be.scratch().scope();
     auto const key_sums = shape.nope + shape.value + shape.rope;
@@ -292,13 +295,14 @@ void attention_backward(B& be, Strided<T> dq, Strided<T> dkv, Strided<T> dkr, St
         be.scratch().template take<Sum>(checked_mul(q.rows, shape.heads * shape.key_width()));
     auto* const sums = be.scratch().template take<Sum>(checked_mul(kv.rows, shape.heads * key_sums));
     auto const cost = 2 * (shape.key_width() + shape.value);
-    ScoreGradient<T> const gradient{{q, kv, kr, shape}, dout, out, lse};
+    loop::ScoreGradient<T> const gradient{{q, kv, kr, shape}, dout, out, lse};
     be.for_each(q.rows * shape.heads, shape.length_k * cost,
-                AttentionQueryGradient<T>{gradient, dq, query_sums});
-    be.for_each(kv.rows * shape.heads, shape.length_q * cost, AttentionKeyGradient<T>{gradient, dkv, sums});
-    be.for_each(kv.rows, shape.heads * shape.rope, AttentionRotaryGradient<T>{dkr, sums, shape});
+                loop::AttentionQueryGradient<T>{gradient, dq, query_sums});
+    be.for_each(kv.rows * shape.heads, shape.length_q * cost,
+                loop::AttentionKeyGradient<T>{gradient, dkv, sums});
+    be.for_each(kv.rows, shape.heads * shape.rope, loop::AttentionRotaryGradient<T>{dkr, sums, shape});
 }
 
-}  // namespace deepseek::inline DEEPSEEK_ABI::ops::generic
+}  // namespace deepseek::inline DEEPSEEK_ABI::ops
 
 #endif
