@@ -2,7 +2,8 @@
 # Programs that must not compile. Each tests/compile_fail/<name>.cpp has a line `// expect: <sentence>` and becomes
 # the CTest `compile_fail.<name>`: compiling fails, the first error contains the sentence, g++ prints no second error,
 # and with DEEPSEEK_POSITIVE_CONTROL, which swaps in a good value, the same file compiles. clang++ is asked as well
-# where it is found; it may print more errors after the first.
+# where it is found; it may print more errors after the first. A second line `// names: <text>` is looked for in all that
+# the compiler prints, notes included.
 #
 # Included by tests/CMakeLists.txt this file declares the tests; run with -P it is one of them.
 if(NOT CMAKE_SCRIPT_MODE_FILE)
@@ -33,6 +34,10 @@ if(NOT source MATCHES "// expect: ([^\n]+)")
     message(FATAL_ERROR "${SOURCE} has no line `// expect: <sentence>`")
 endif()
 set(sentence "${CMAKE_MATCH_1}")
+set(names "")
+if(source MATCHES "// names: ([^\n]+)")
+    set(names "${CMAKE_MATCH_1}")
+endif()
 
 # Compilers print an error as `file:line:column: error: text`; g++ and clang++ agree in that.
 function(compile compiler result_variable errors_variable)
@@ -69,6 +74,10 @@ foreach(compiler IN LISTS COMPILERS)
     string(FIND "${first}" "${sentence}" position)
     if(position EQUAL -1)
         message(FATAL_ERROR "The first error of ${compiler} is${first}\nexpected: ${sentence}\n${output}")
+    endif()
+    string(FIND "${output}" "${names}" position)
+    if(position EQUAL -1)
+        message(FATAL_ERROR "${compiler} does not name ${names}:\n${output}")
     endif()
     if(count GREATER 1 AND NOT compiler MATCHES "clang")
         message(FATAL_ERROR "${compiler} prints ${count} errors instead of one:\n${output}")

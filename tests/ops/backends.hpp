@@ -4,6 +4,7 @@
 
 #include <deepseek/backend/cpu.hpp>
 #include <deepseek/core/arena.hpp>
+#include <deepseek/core/dtype.hpp>
 #include <deepseek/core/random.hpp>
 #include <deepseek/core/view.hpp>
 
@@ -151,15 +152,27 @@ inline double difference(std::vector<double> const& given, std::vector<double> c
     return worst;
 }
 
-/// Rounding errors of `steps` operations in T that add up at worst.
+/// Rounding errors of `steps` operations in T that add up at worst: each is half a unit in the last of T's bits, of which
+/// bf16 has 8.
 template <class T>
 double rounding(double steps) {
-    return steps * static_cast<double>(std::numeric_limits<T>::epsilon()) / 2;
+    if constexpr (std::is_same_v<T, ds::bf16>) {
+        return steps * 0x1p-8;
+    } else {
+        return steps * static_cast<double>(std::numeric_limits<T>::epsilon()) / 2;
+    }
+}
+
+/// a in the type that sums over elements like it are kept in.
+template <class T>
+ds::accumulate_t<T> wide(T a) {
+    return ds::convert<ds::accumulate_t<T>>(a);
 }
 
 }  // namespace deepseek_tests
 
 TYPE_TO_STRING_AS("float", float);
 TYPE_TO_STRING_AS("double", double);
+TYPE_TO_STRING_AS("bf16", deepseek::bf16);
 
 #endif

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <deepseek/core/dtype.hpp>
 #include <deepseek/ops/bias.hpp>
 
 #include "ops/backends.hpp"
@@ -17,10 +18,33 @@ std::vector<T> random_vector(std::uint64_t seed) {
     auto const values = Table<T, kWidth>::random(1, seed);
     return {values.view().row(0), values.view().row(0) + kWidth};
 }
+
+template <class T>
+std::vector<double> doubles_of(std::vector<T> const& values) {
+    std::vector<double> all;
+    for (auto const value : values) {
+        all.push_back(ds::convert<double>(value));
+    }
+    return all;
+}
+
+// Of rows and of the vector beside them.
+template <class Rows, class Vector>
+struct Types {
+    using T = Rows;
+    using W = Vector;
+};
+using Float = Types<float, float>;
+using Double = Types<double, double>;
+using NarrowVector = Types<float, ds::bf16>;
+using NarrowRows = Types<ds::bf16, float>;
+using Narrow = Types<ds::bf16, ds::bf16>;
 }  // namespace
 
-TEST_CASE_TEMPLATE("add_bias: adds the vector to every row", W, float, double, ds::bf16) {
-    using T = ds::accumulate_t<W>;
+TEST_CASE_TEMPLATE("add_bias: adds the vector to every row", Both, Float, Double, NarrowVector, NarrowRows,
+                   Narrow) {
+    using T = typename Both::T;
+    using W = typename Both::W;
     auto const before = Table<T, kWidth>::random(kRows, 1);
     auto bias = random_vector<W>(2);
     on_every_backend(
@@ -33,7 +57,7 @@ TEST_CASE_TEMPLATE("add_bias: adds the vector to every row", W, float, double, d
             std::vector<double> expected;
             for (index_t r = 0; r < kRows; ++r) {
                 for (index_t c = 0; c < kWidth; ++c) {
-                    expected.push_back(double{before(r, c)} +
+                    expected.push_back(double{wide(before(r, c))} +
                                        ds::convert<double>(bias[static_cast<std::size_t>(c)]));
                 }
             }
@@ -42,24 +66,27 @@ TEST_CASE_TEMPLATE("add_bias: adds the vector to every row", W, float, double, d
         });
 }
 
-TEST_CASE_TEMPLATE("bias_backward: adds the sum over rows, which is the transpose of adding", T, float,
-                   double) {
+TEST_CASE_TEMPLATE("bias_backward: adds the sum over rows, which is the transpose of adding, rounded once",
+                   Both, Float, Double, NarrowVector, NarrowRows, Narrow) {
+    using T = typename Both::T;
+    using G = typename Both::W;
     auto const dy = Table<T, kWidth>::random(kRows, 1);
-    auto const before = random_vector<T>(2);
+    auto const before = random_vector<G>(2);
     on_every_backend(
         [&](auto& be) {
             auto dbias = before;
-            ds::ops::bias_backward(be, ds::Matrix<T, kWidth, 1>{dbias.data()}, dy.view());
+            ds::ops::bias_backward(be, ds::Matrix<G, kWidth, 1>{dbias.data()}, dy.view());
             return dbias;
         },
-        [&](std::vector<T> const& dbias) {
-            std::vector<double> expected(before.begin(), before.end());
+        [&](std::vector<G> const& dbias) {
+            auto expected = doubles_of(before);
             for (index_t r = 0; r < kRows; ++r) {
                 for (index_t c = 0; c < kWidth; ++c) {
-                    expected[static_cast<std::size_t>(c)] += double{dy(r, c)};
+                    expected[static_cast<std::size_t>(c)] += double{wide(dy(r, c))};
                 }
             }
-            CHECK(difference({dbias.begin(), dbias.end()}, expected) <= rounding<T>(kRows));
+            CHECK(difference(doubles_of(dbias), expected) <=
+                  rounding<ds::accumulate_t<G>>(kRows) + rounding<G>(1));
         });
 }
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <deepseek/core/dtype.hpp>
 #include <deepseek/core/random.hpp>
 #include <deepseek/ops/dropout.hpp>
 
@@ -19,7 +20,7 @@ constexpr index_t kWidth = 83;
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("dropout: element [r, c] has number r * C + c of the mask", T, float, double) {
+TEST_CASE_TEMPLATE("dropout: element [r, c] has number r * C + c of the mask", T, float, double, ds::bf16) {
     ds::Dropout const dropout{.rate = 0.3, .key = ds::RandomKey{ds::Seed{5}}};
     auto const x = Table<T, kWidth>::random(kRows, 1);
     on_every_backend(
@@ -31,8 +32,9 @@ TEST_CASE_TEMPLATE("dropout: element [r, c] has number r * C + c of the mask", T
         [&](Table<T, kWidth> const& y) {
             for (index_t r = 0; r < kRows; ++r) {
                 for (index_t c = 0; c < kWidth; ++c) {
-                    auto const factor = dropout.factor<T>(static_cast<std::uint64_t>(r * kWidth + c));
-                    REQUIRE(y(r, c) == x(r, c) * factor);
+                    auto const factor =
+                        dropout.factor<ds::accumulate_t<T>>(static_cast<std::uint64_t>(r * kWidth + c));
+                    REQUIRE(y(r, c) == ds::convert<T>(wide(x(r, c)) * factor));
                 }
             }
             CHECK(y.guards_untouched());

@@ -25,13 +25,13 @@ struct Fused {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("add: sums, also onto one of its summands", T, float, double) {
+TEST_CASE_TEMPLATE("add: sums, also onto one of its summands", T, float, double, ds::bf16) {
     auto const a = Table<T, kWidth>::random(kRows, 1);
     auto const b = Table<T, kWidth>::random(kRows, 2);
     auto const check = [&](Table<T, kWidth> const& y) {
         for (index_t r = 0; r < kRows; ++r) {
             for (index_t c = 0; c < kWidth; ++c) {
-                REQUIRE(y(r, c) == a(r, c) + b(r, c));
+                REQUIRE(y(r, c) == ds::convert<T>(wide(a(r, c)) + wide(b(r, c))));
             }
         }
         CHECK(y.guards_untouched());
@@ -52,20 +52,22 @@ TEST_CASE_TEMPLATE("add: sums, also onto one of its summands", T, float, double)
         check);
 }
 
-TEST_CASE_TEMPLATE("accumulate and scale: as their formulas", T, float, double) {
+TEST_CASE_TEMPLATE("accumulate and scale: as their formulas, rounded once each", T, float, double, ds::bf16) {
     auto const a = Table<T, kWidth>::random(kRows, 3);
     auto const b = Table<T, kWidth>::random(kRows, 4);
+    constexpr auto kFactor = static_cast<ds::accumulate_t<T>>(-0.3);  // no bf16
     on_every_backend(
         [&](auto& be) {
             auto y = a;
             ds::ops::accumulate(be, y.view(), b.view());
-            ds::ops::scale(be, y.view(), static_cast<T>(-0.5));
+            ds::ops::scale(be, y.view(), kFactor);
             return y;
         },
         [&](Table<T, kWidth> const& y) {
             for (index_t r = 0; r < kRows; ++r) {
                 for (index_t c = 0; c < kWidth; ++c) {
-                    REQUIRE(y(r, c) == (a(r, c) + b(r, c)) * static_cast<T>(-0.5));
+                    auto const sum = ds::convert<T>(wide(a(r, c)) + wide(b(r, c)));
+                    REQUIRE(y(r, c) == ds::convert<T>(wide(sum) * kFactor));
                 }
             }
             CHECK(y.guards_untouched());
@@ -93,14 +95,14 @@ TEST_CASE("copy: between element types, rounding as the conversion does") {
         });
 }
 
-TEST_CASE("fill: every element, and nothing beside the rows") {
+TEST_CASE_TEMPLATE("fill: every element, and nothing beside the rows", T, float, double, ds::bf16) {
     on_every_backend(
         [](auto& be) {
-            Table<float, kWidth> y(kRows);
+            Table<T, kWidth> y(kRows);
             ds::ops::fill(be, y.view(), 2.5F);
             return y;
         },
-        [](Table<float, kWidth> const& y) {
+        [](Table<T, kWidth> const& y) {
             for (auto const value : y.doubles()) {
                 REQUIRE(value == 2.5);
             }
@@ -115,7 +117,7 @@ TEST_CASE("as_rows: a matrix row by row") {
     CHECK(memory == std::vector<float>{1, 1, 1, 3, 3, 3});
 }
 
-TEST_CASE_TEMPLATE("transform: a function of three inputs, of any constness", T, float, double) {
+TEST_CASE_TEMPLATE("transform: a function of three inputs, of any constness", T, float, double, ds::bf16) {
     auto const a = Table<T, kWidth>::random(kRows, 6);
     auto const b = Table<T, kWidth>::random(kRows, 7);
     on_every_backend(
@@ -129,8 +131,7 @@ TEST_CASE_TEMPLATE("transform: a function of three inputs, of any constness", T,
             std::vector<double> expected;
             for (index_t r = 0; r < kRows; ++r) {
                 for (index_t k = 0; k < kWidth; ++k) {
-                    expected.push_back(static_cast<double>(a(r, k)) * static_cast<double>(b(r, k)) -
-                                       static_cast<double>(c(r, k)));
+                    expected.push_back(double{wide(a(r, k))} * double{wide(b(r, k))} - double{wide(c(r, k))});
                 }
             }
             CHECK(difference(y.doubles(), expected) < rounding<T>(3));

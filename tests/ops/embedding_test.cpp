@@ -39,10 +39,24 @@ std::vector<W> some_table(std::uint64_t seed) {
     return table;
 }
 
+// Of rows and of the table.
+template <class Rows, class Table>
+struct Types {
+    using T = Rows;
+    using W = Table;
+};
+using Float = Types<float, float>;
+using Double = Types<double, double>;
+using NarrowTable = Types<float, ds::bf16>;
+using NarrowRows = Types<ds::bf16, float>;
+using Narrow = Types<ds::bf16, ds::bf16>;
+
 }  // namespace
 
-TEST_CASE_TEMPLATE("embed: rows of the table, converted", W, float, double, ds::bf16) {
-    using T = ds::accumulate_t<W>;
+TEST_CASE_TEMPLATE("embed: rows of the table, converted", Both, Float, Double, NarrowTable, NarrowRows,
+                   Narrow) {
+    using T = typename Both::T;
+    using W = typename Both::W;
     auto const table = some_table<W>(2);
     auto const tokens = some_tokens();
     on_every_backend(
@@ -63,25 +77,28 @@ TEST_CASE_TEMPLATE("embed: rows of the table, converted", W, float, double, ds::
         });
 }
 
-TEST_CASE_TEMPLATE("embed_backward: adds every row to its token's, in the order of the rows", T, float,
-                   double) {
-    auto const before = some_table<T>(3);
+TEST_CASE_TEMPLATE("embed_backward: adds every row to its token's, in the order of the rows", Both, Float,
+                   Double, NarrowTable, NarrowRows, Narrow) {
+    using T = typename Both::T;
+    using G = typename Both::W;
+    auto const before = some_table<G>(3);
     auto const tokens = some_tokens();
     auto const dy = Table<T, kWidth>::random(kRows, 4);
     auto expected = before;  // additions in the same type and order: the same bits
     for (index_t r = 0; r < kRows; ++r) {
         for (index_t c = 0; c < kWidth; ++c) {
-            expected[static_cast<std::size_t>(tokens[static_cast<std::size_t>(r)] * kWidth + c)] += dy(r, c);
+            auto& to = expected[static_cast<std::size_t>(tokens[static_cast<std::size_t>(r)] * kWidth + c)];
+            to = ds::convert<G>(wide(to) + ds::convert<ds::accumulate_t<G>>(dy(r, c)));
         }
     }
     on_every_backend(
         [&](auto& be) {
             auto dtable = before;
-            ds::ops::embed_backward(be, ds::Matrix<T, kVocabulary, kWidth>{dtable.data()}, dy.view(),
+            ds::ops::embed_backward(be, ds::Matrix<G, kVocabulary, kWidth>{dtable.data()}, dy.view(),
                                     tokens.data());
             return dtable;
         },
-        [&](std::vector<T> const& dtable) { CHECK(same_bits(dtable, expected)); });
+        [&](std::vector<G> const& dtable) { CHECK(same_bits(dtable, expected)); });
 }
 
 TEST_CASE("embed: no rows are fine") {

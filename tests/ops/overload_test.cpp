@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <deepseek/backend/operations.hpp>
 #include <deepseek/core/arena.hpp>
 #include <deepseek/core/rope.hpp>
 #include <deepseek/core/view.hpp>
@@ -14,13 +15,14 @@ namespace ds = deepseek;
 
 namespace elsewhere {
 
-// A backend that brings operations of its own and lacks everything the generic ones would need.
+// A backend that brings operations of its own and lacks everything the reference loops would need.
 struct Special {
+    using own = ds::OperationList<ds::ops::Add>;
     std::string called{};
 };
 
-template <class T, ds::index_t C>
-void add_impl(Special& be, ds::Rows<T, C>, ds::Rows<T const, C>, ds::Rows<T const, C>) {
+template <class T>
+void compute(ds::ops::Add, Special& be, ds::Strided<T>, ds::Strided<T const>, ds::Strided<T const>) {
     be.called += "add ";
 }
 template <class T>
@@ -37,7 +39,7 @@ void rotate_impl(Special& be, ds::Rows<T, C>, ds::ops::RotaryTable<Dim> const&, 
 
 }  // namespace elsewhere
 
-TEST_CASE("operations: a backend's own overload is found and replaces the generic composition") {
+TEST_CASE("operations: what a backend lists is its own function, not the reference loop") {
     elsewhere::Special be;
     float memory[8] = {};
     ds::Rows<float, 8> const x{memory, 1};

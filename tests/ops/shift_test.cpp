@@ -50,7 +50,7 @@ TEST_CASE("documents: where they begin, and which targets lie in another one") {
 }
 
 TEST_CASE_TEMPLATE("drop_last: rows without the last of every sequence; its gradient goes back to them", T,
-                   float, double) {
+                   float, double, ds::bf16) {
     auto const x = Table<T, kWidth>::random(kSequences * kLength, 1);
     auto const dy = Table<T, kWidth>::random(kSequences * (kLength - 1), 2);
     on_every_backend(
@@ -77,7 +77,8 @@ TEST_CASE_TEMPLATE("drop_last: rows without the last of every sequence; its grad
             for (index_t row = 0; row < dx.rows(); ++row) {
                 bool const last = row % kLength == kLength - 1;
                 for (index_t c = 0; c < kWidth; ++c) {
-                    CHECK(dx(row, c) == x(row, c) + (last ? T{0} : dy(row - row / kLength, c)));
+                    auto const added = last ? 0 : wide(dy(row - row / kLength, c));
+                    CHECK(dx(row, c) == ds::convert<T>(wide(x(row, c)) + added));
                 }
             }
             CHECK(dx.guards_untouched());
@@ -94,4 +95,17 @@ TEST_CASE("shifts: wrong extents are refused") {
                     ds::ShapeError);
     CHECK_THROWS_AS(ds::ops::drop_last(cpu, y.view(), x.view(), 2), ds::ShapeError);
     CHECK_THROWS_AS(ds::ops::drop_last_backward(cpu, x.view(), y.view(), 2), ds::ShapeError);
+    CHECK_THROWS_WITH_AS(ds::ops::drop_last(cpu, x.view(), x.view(), 0), "drop_last: from 0 sequences",
+                         ds::ShapeError);
+    CHECK_THROWS_WITH_AS(ds::ops::drop_last_backward(cpu, x.view(), x.view(), -1),
+                         "drop_last_backward: into -1 sequences", ds::ShapeError);
+}
+
+TEST_CASE("shifts: nothing to do for no sequences, and for sequences of one row without their last") {
+    ds::Cpu cpu{{.threads = 1}};
+    Table<float, kWidth> none(0), two(2);
+    CHECK_NOTHROW(ds::ops::find_document_starts(cpu, nullptr, 0, kLength));
+    CHECK_NOTHROW(ds::ops::find_document_starts(cpu, nullptr, kSequences, 0));
+    CHECK_NOTHROW(ds::ops::drop_last(cpu, none.view(), two.view(), 2));
+    CHECK_NOTHROW(ds::ops::drop_last_backward(cpu, two.view(), none.view(), 2));
 }

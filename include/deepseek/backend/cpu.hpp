@@ -9,7 +9,9 @@
 #include <deepseek/backend/cpu/matmul.hpp>
 #include <deepseek/backend/cpu/pool.hpp>
 #include <deepseek/backend/cpu/rows/adamw.hpp>
+#include <deepseek/backend/cpu/rows/bias.hpp>
 #include <deepseek/backend/cpu/rows/cross_entropy.hpp>
+#include <deepseek/backend/cpu/rows/embedding.hpp>
 #include <deepseek/backend/cpu/rows/rms_norm.hpp>
 #include <deepseek/backend/cpu/rows/swiglu.hpp>
 #include <deepseek/backend/operations.hpp>
@@ -46,7 +48,9 @@ public:
                               ops::RmsNorm,            //
                               ops::RmsNormBackward,    //
                               ops::SwiGLU,             //
-                              ops::SwiGLUBackward>;
+                              ops::SwiGLUBackward,     //
+                              ops::BiasBackward,       //
+                              ops::EmbedBackward>;
 
     struct Options {
         int threads = 0;  ///< 0: as many as the machine runs at once

@@ -36,6 +36,27 @@ struct RmsNormBackward {};
 // ops/swiglu.hpp
 struct SwiGLU {};
 struct SwiGLUBackward {};
+// ops/elementwise.hpp
+struct Transform {};
+struct Add {};
+struct Accumulate {};
+struct Copy {};
+struct Fill {};
+struct Scale {};
+// ops/bias.hpp
+struct AddBias {};
+struct BiasBackward {};
+// ops/dropout.hpp
+struct ApplyDropout {};
+// ops/embedding.hpp
+struct Embed {};
+struct EmbedBackward {};
+// ops/shift.hpp
+struct ShiftTokens {};
+struct FindDocumentStarts {};
+struct ShiftDocuments {};
+struct DropLast {};
+struct DropLastBackward {};
 
 }  // namespace ops
 

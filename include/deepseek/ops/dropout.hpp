@@ -5,7 +5,8 @@
 #include <deepseek/core/error.hpp>
 #include <deepseek/core/random.hpp>
 #include <deepseek/core/view.hpp>
-#include <deepseek/ops/generic/dropout.hpp>
+#include <deepseek/ops/call.hpp>
+#include <deepseek/ops/reference/dropout.hpp>
 
 namespace deepseek::inline DEEPSEEK_ABI::ops {
 
@@ -20,11 +21,7 @@ void dropout(B& be, Rows<T, C> x, Dropout const& dropout) {
     if (x.rows == 0 || !dropout.active()) {
         return;
     }
-    if constexpr (requires { dropout_impl(be, x, dropout); }) {
-        dropout_impl(be, x, dropout);
-    } else {
-        be.for_each(x.rows, 4 * C, generic::DropoutRow<T, C>{x, dropout});
-    }
+    call<ApplyDropout>(be, x.strided(), dropout);
 }
 
 }  // namespace deepseek::inline DEEPSEEK_ABI::ops

@@ -2,12 +2,13 @@
 #ifndef DEEPSEEK_OPS_ELEMENTWISE_HPP
 #define DEEPSEEK_OPS_ELEMENTWISE_HPP
 
+#include <deepseek/core/dtype.hpp>
 #include <deepseek/core/error.hpp>
 #include <deepseek/core/view.hpp>
-#include <deepseek/ops/generic/elementwise.hpp>
+#include <deepseek/ops/call.hpp>
+#include <deepseek/ops/reference/elementwise.hpp>
 
 #include <type_traits>
-#include <utility>
 
 // Operations on each element by itself. An output may be the same memory as an input, never a shifted part of it.
 
@@ -23,6 +24,7 @@ constexpr Rows<T, C> as_rows(Matrix<T, R, C> matrix) {
 /// operator() (DEEPSEEK_HD where it is to run on a GPU).
 ///
 /// Shapes:    out, in... [rows, C]
+/// Precision: f is given every element in accumulate_t of its type: float for bf16
 /// Errors:    ShapeError if the row counts differ
 template <class B, class T, class F, class... X, index_t C>
 void transform(B& be, Rows<T, C> out, F f, Rows<X, C>... in) {
@@ -32,12 +34,7 @@ void transform(B& be, Rows<T, C> out, F f, Rows<X, C>... in) {
     if (out.rows == 0) {
         return;
     }
-    if constexpr (requires { transform_impl(be, out, f, in...); }) {
-        transform_impl(be, out, f, in...);
-    } else {
-        using Body = generic::Transform<std::index_sequence_for<X...>, T, C, F, std::remove_const_t<X>...>;
-        be.for_each(out.rows, C, Body{out, f, in...});
-    }
+    call<Transform>(be, out.strided(), f, Strided<std::remove_const_t<X> const>(in.strided())...);
 }
 
 /// y = a + b.
@@ -52,11 +49,7 @@ void add(B& be, Rows<T, C> y, std::type_identity_t<Rows<T const, C>> a,
     if (y.rows == 0) {
         return;
     }
-    if constexpr (requires { add_impl(be, y, a, b); }) {
-        add_impl(be, y, a, b);
-    } else {
-        be.for_each(y.rows, C, generic::Add<T, C>{y, a, b});
-    }
+    call<Add>(be, y.strided(), a.strided(), b.strided());
 }
 
 /// y += x.
@@ -69,11 +62,7 @@ void accumulate(B& be, Rows<T, C> y, std::type_identity_t<Rows<T const, C>> x) {
     if (y.rows == 0) {
         return;
     }
-    if constexpr (requires { accumulate_impl(be, y, x); }) {
-        accumulate_impl(be, y, x);
-    } else {
-        be.for_each(y.rows, C, generic::Accumulate<T, C>{y, x});
-    }
+    call<Accumulate>(be, y.strided(), x.strided());
 }
 
 /// y = x, rounded to y's type where that is narrower.
@@ -86,41 +75,29 @@ void copy(B& be, Rows<T, C> y, Rows<X, C> x) {
     if (y.rows == 0) {
         return;
     }
-    if constexpr (requires { copy_impl(be, y, x); }) {
-        copy_impl(be, y, x);
-    } else {
-        be.for_each(y.rows, C, generic::Copy<T, std::remove_const_t<X>, C>{y, x});
-    }
+    call<Copy>(be, y.strided(), Strided<std::remove_const_t<X> const>(x.strided()));
 }
 
-/// Sets every element to `value`.
+/// Sets every element to `value`, rounded to y's type where that is narrower.
 ///
 /// Shapes:    y [rows, C]
 template <class B, class T, index_t C>
-void fill(B& be, Rows<T, C> y, std::type_identity_t<T> value) {
+void fill(B& be, Rows<T, C> y, accumulate_t<T> value) {
     if (y.rows == 0) {
         return;
     }
-    if constexpr (requires { fill_impl(be, y, value); }) {
-        fill_impl(be, y, value);
-    } else {
-        be.for_each(y.rows, C, generic::Fill<T, C>{y, value});
-    }
+    call<Fill>(be, y.strided(), convert<T>(value));
 }
 
 /// y *= factor.
 ///
 /// Shapes:    y [rows, C]
 template <class B, class T, index_t C>
-void scale(B& be, Rows<T, C> y, std::type_identity_t<T> factor) {
+void scale(B& be, Rows<T, C> y, accumulate_t<T> factor) {
     if (y.rows == 0) {
         return;
     }
-    if constexpr (requires { scale_impl(be, y, factor); }) {
-        scale_impl(be, y, factor);
-    } else {
-        be.for_each(y.rows, C, generic::Scale<T, C>{y, factor});
-    }
+    call<Scale>(be, y.strided(), factor);
 }
 
 }  // namespace deepseek::inline DEEPSEEK_ABI::ops

@@ -4,7 +4,8 @@
 
 #include <deepseek/core/index.hpp>
 #include <deepseek/core/view.hpp>
-#include <deepseek/ops/generic/embedding.hpp>
+#include <deepseek/ops/call.hpp>
+#include <deepseek/ops/reference/embedding.hpp>
 
 #include <type_traits>
 
@@ -21,11 +22,7 @@ void embed(B& be, Rows<T, C> y, Matrix<W, V, C> table, Token const* tokens) {
     if (y.rows == 0) {
         return;
     }
-    if constexpr (requires { embed_impl(be, y, table, tokens); }) {
-        embed_impl(be, y, table, tokens);
-    } else {
-        be.for_each(y.rows, C, generic::Embed<T, std::remove_const_t<W>, V, C>{y, table, tokens});
-    }
+    call<Embed>(be, y.strided(), Strided<std::remove_const_t<W> const>(table.strided()), tokens);
 }
 
 /// dtable[tokens[r]] += dy[r].
@@ -37,12 +34,7 @@ void embed_backward(B& be, Matrix<G, V, C> dtable, Rows<T, C> dy, Token const* t
     if (dy.rows == 0) {
         return;
     }
-    if constexpr (requires { embed_backward_impl(be, dtable, dy, tokens); }) {
-        embed_backward_impl(be, dtable, dy, tokens);
-    } else {
-        using Body = generic::EmbedBackward<G, std::remove_const_t<T>, V, C>;
-        be.for_each(ceil_div(C, Body::kStrip), dy.rows * Body::kStrip, Body{dtable, dy, tokens});
-    }
+    call<EmbedBackward>(be, dtable.strided(), Strided<std::remove_const_t<T> const>(dy.strided()), tokens);
 }
 
 }  // namespace deepseek::inline DEEPSEEK_ABI::ops

@@ -55,13 +55,6 @@ void rms_norm_backward(T* dx, S* dgain, T const* dy, T const* x, W const* gain, 
 // Rows that one task of the backward pass does, whatever the number of threads: their sum of dgain is one.
 inline constexpr index_t kRmsNormBlock = 32;
 
-// y += x
-template <class Y, class X>
-void accumulate(Y* y, X const* x, index_t count) {
-    sweep(
-        count, accumulate_t<Y>{0}, [](auto to, auto const& v) { to += v; }, y, x);
-}
-
 }  // namespace cpu::rows
 
 template <std::same_as<Cpu> B, class T, class W>

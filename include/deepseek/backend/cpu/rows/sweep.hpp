@@ -101,6 +101,18 @@ template <class S, class F, class... P>
     }
 }
 
+/// y += x. What is left at the end is a plain loop: additions are the same bits either way.
+template <class Y, class X>
+void accumulate(Y* y, X const* x, index_t count) {
+    using S = accumulate_t<Y>;
+    auto const whole = count / kStretch<S> * kStretch<S>;
+    sweep(
+        whole, S{0}, [](auto to, auto const& v) { to += v; }, y, x);
+    for (auto i = whole; i < count; ++i) {
+        y[i] = convert<Y>(convert<S>(y[i]) + convert<S>(x[i]));
+    }
+}
+
 /// A sum over a sweep: one lane per element of a stretch, added in a fixed order at the end.
 template <class T>
 class Sum {
