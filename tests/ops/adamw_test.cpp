@@ -62,12 +62,13 @@ std::vector<double> expected(std::vector<W> const& weight, int steps) {
 }
 
 template <class W>
-std::vector<W> trained(auto& be, std::vector<W> weight, int steps) {
+std::vector<W> trained(auto& be, std::vector<W> const& start, int steps) {
     using S = ds::accumulate_t<W>;
-    std::vector<S> first(kCount);
-    std::vector<S> second(kCount);
+    auto weight = on(be, start);
+    auto first = on(be, std::vector<S>(kCount));
+    auto second = on(be, std::vector<S>(kCount));
     for (int t = 1; t <= steps; ++t) {
-        auto const g = gradients<S>(t);
+        auto const g = on(be, gradients<S>(t));
         ds::ops::adamw(be, ds::Matrix<W, kRows, kCols>{weight.data()},
                        ds::Matrix<S const, kRows, kCols>{g.data()}, ds::Matrix<S, kRows, kCols>{first.data()},
                        ds::Matrix<S, kRows, kCols>{second.data()},
@@ -80,7 +81,7 @@ std::vector<W> trained(auto& be, std::vector<W> weight, int steps) {
                         .correction2 = 1 - std::pow(kOptimizer.beta2, t),
                         .gradient_scale = kClip});
     }
-    return weight;
+    return weight.back();
 }
 
 }  // namespace

@@ -11,7 +11,9 @@
 
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <utility>
+#include <vector>
 
 // Inputs and results of attention, and how exact it must be.
 
@@ -41,6 +43,13 @@ struct Inputs {
           dout(Table<T, W::out>::random(chosen.sequences * length_q, 4)),
           options(chosen) {}
 
+    /// Empty where there is none.
+    std::vector<std::int32_t> first_key() const {
+        return options.first_key == nullptr
+                   ? std::vector<std::int32_t>{}
+                   : std::vector<std::int32_t>(options.first_key, options.first_key + q.rows());
+    }
+
     reference::Attention formula() const {
         auto const size = [](index_t n) { return static_cast<std::size_t>(n); };
         auto const length_q = q.rows() / options.sequences;
@@ -48,9 +57,8 @@ struct Inputs {
         reference::Attention a{size(options.sequences), size(length_q), size(length_k),
                                size(W::heads),          size(W::nope),  size(W::rope),
                                size(W::value),          options.causal, options.scale};
-        if (options.first_key != nullptr) {
-            a.first_key.assign(options.first_key, options.first_key + q.rows());
-        }
+        auto const keys = first_key();
+        a.first_key.assign(keys.begin(), keys.end());
         if (options.dropout.active()) {
             a.kept = [a, dropout = options.dropout](std::size_t s, std::size_t h, std::size_t i,
                                                     std::size_t j) {
@@ -81,14 +89,23 @@ struct Results {
 
 template <class T, class W>
 Results<T, W> attend(auto& be, Inputs<T, W> const& in) {
-    Results<T, W> r{Table<T, W::out>(in.q.rows()), Table<ds::accumulate_t<T>, W::heads>(in.q.rows()),
-                    Table<T, W::q>(in.q.rows()), Table<T, W::kv>(in.kv.rows()),
-                    Table<T, W::rope>(in.kv.rows())};
-    ds::ops::attention(be, r.out.view(), r.lse.view(), in.q.view(), in.kv.view(), in.kr.view(), in.options);
-    ds::ops::attention_backward(be, r.dq.view(), r.dkv.view(), r.dkr.view(), in.dout.view(),
-                                std::as_const(r.out).view(), std::as_const(r.lse).view(), in.q.view(),
-                                in.kv.view(), in.kr.view(), in.options);
-    return r;
+    auto const q = on(be, in.q);
+    auto const kv = on(be, in.kv);
+    auto const kr = on(be, in.kr);
+    auto const first_key = on(be, in.first_key());
+    auto options = in.options;
+    options.first_key = first_key.data();
+
+    auto out = on(be, Table<T, W::out>(in.q.rows()));
+    auto lse = on(be, Table<ds::accumulate_t<T>, W::heads>(in.q.rows()));
+    auto dq = on(be, Table<T, W::q>(in.q.rows()));
+    auto dkv = on(be, Table<T, W::kv>(in.kv.rows()));
+    auto dkr = on(be, Table<T, W::rope>(in.kv.rows()));
+    ds::ops::attention(be, out.view(), lse.view(), q.view(), kv.view(), kr.view(), options);
+    ds::ops::attention_backward(be, dq.view(), dkv.view(), dkr.view(), on(be, in.dout).view(),
+                                std::as_const(out).view(), std::as_const(lse).view(), q.view(), kv.view(),
+                                kr.view(), options);
+    return {out.back(), lse.back(), dq.back(), dkv.back(), dkr.back()};
 }
 
 // A score sums key_width products of about one, with as many roundings, and is scaled by 1/sqrt(key_width); its error

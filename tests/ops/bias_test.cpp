@@ -49,9 +49,9 @@ TEST_CASE_TEMPLATE("add_bias: adds the vector to every row", Both, Float, Double
     auto bias = random_vector<W>(2);
     on_every_backend(
         [&](auto& be) {
-            auto y = before;
-            ds::ops::add_bias(be, y.view(), ds::Matrix<W, kWidth, 1>{bias.data()});
-            return y;
+            auto y = on(be, before);
+            ds::ops::add_bias(be, y.view(), ds::Matrix<W, kWidth, 1>{on(be, bias).data()});
+            return y.back();
         },
         [&](Table<T, kWidth> const& y) {
             std::vector<double> expected;
@@ -74,9 +74,9 @@ TEST_CASE_TEMPLATE("bias_backward: adds the sum over rows, which is the transpos
     auto const before = random_vector<G>(2);
     on_every_backend(
         [&](auto& be) {
-            auto dbias = before;
-            ds::ops::bias_backward(be, ds::Matrix<G, kWidth, 1>{dbias.data()}, dy.view());
-            return dbias;
+            auto dbias = on(be, before);
+            ds::ops::bias_backward(be, ds::Matrix<G, kWidth, 1>{dbias.data()}, on(be, dy).view());
+            return dbias.back();
         },
         [&](std::vector<G> const& dbias) {
             auto expected = doubles_of(before);

@@ -55,12 +55,13 @@ void check(Table<T, kVocabulary> const& logits, double scale) {
     auto const tolerance = rounding<T>(64);
     on_every_backend(
         [&](auto& be) {
-            auto gradient = logits;
-            Table<T, 1> loss(kRows);
-            ds::ops::cross_entropy(be, gradient.view(), kTargets.data(), loss.view(), static_cast<T>(scale));
-            CHECK(difference(loss.doubles(), expected.loss) < tolerance);
-            CHECK(loss.guards_untouched());
-            return gradient;
+            auto gradient = on(be, logits);
+            auto loss = on(be, Table<T, 1>(kRows));
+            ds::ops::cross_entropy(be, gradient.view(), on(be, kTargets).data(), loss.view(),
+                                   static_cast<T>(scale));
+            CHECK(difference(loss.back().doubles(), expected.loss) < tolerance);
+            CHECK(loss.back().guards_untouched());
+            return gradient.back();
         },
         [&](Table<T, kVocabulary> const& gradient) {
             CHECK(difference(gradient.doubles(), expected.gradient) < tolerance);
@@ -68,9 +69,9 @@ void check(Table<T, kVocabulary> const& logits, double scale) {
         });
     on_every_backend(
         [&](auto& be) {
-            Table<T, 1> loss(kRows);
-            ds::ops::cross_entropy_loss(be, logits.view(), kTargets.data(), loss.view());
-            return loss;
+            auto loss = on(be, Table<T, 1>(kRows));
+            ds::ops::cross_entropy_loss(be, on(be, logits).view(), on(be, kTargets).data(), loss.view());
+            return loss.back();
         },
         [&](Table<T, 1> const& loss) {
             CHECK(difference(loss.doubles(), expected.loss) < tolerance);

@@ -4,7 +4,6 @@
 #include "ops/backends.hpp"
 #include <doctest/doctest.h>
 
-#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -19,35 +18,36 @@ constexpr index_t kWidth = 7;
 // Experts of four tokens, in ascending order as a router leaves them; expert 3 has none.
 std::vector<std::int32_t> chosen_experts() { return {1, 4, 0, 1, 1, 2, 0, 4}; }
 
-struct Plan {
-    std::array<std::int32_t, kExperts + 1> offsets{};
-    std::vector<std::int32_t> pair_at, row_of;
+constexpr index_t kTokens = 4;
 
-    explicit Plan(std::size_t pairs) : pair_at(pairs, -1), row_of(pairs, -1) {}
-    ds::ops::Dispatch view() { return {offsets.data(), pair_at.data(), row_of.data()}; }
-};
-
-auto rows_of(std::vector<std::int32_t>& chosen) {
-    return ds::Rows<std::int32_t, kTopK>{chosen.data(), static_cast<index_t>(chosen.size()) / kTopK};
+template <class B>
+auto rows_of(PlacedVector<std::int32_t, B>& chosen) {
+    return ds::Rows<std::int32_t, kTopK>{chosen.data(), kTokens};
 }
 
 template <class B>
-Plan plan_of(B& be) {
-    auto chosen = chosen_experts();
-    Plan plan(chosen.size());
-    ds::ops::dispatch<kExperts>(be, plan.view(), rows_of(chosen));
-    return plan;
-}
+struct Plan {
+    PlacedVector<std::int32_t, B> offsets, pair_at, row_of;
+
+    explicit Plan(B& be)
+        : offsets(be, std::vector<std::int32_t>(kExperts + 1, -1)),
+          pair_at(be, std::vector<std::int32_t>(kTokens * kTopK, -1)),
+          row_of(be, std::vector<std::int32_t>(kTokens * kTopK, -1)) {
+        auto chosen = on(be, chosen_experts());
+        ds::ops::dispatch<kExperts>(be, {offsets.data(), pair_at.data(), row_of.data()}, rows_of(chosen));
+    }
+};
 
 }  // namespace
 
 TEST_CASE("dispatch: pairs are sorted by expert, tokens in their order within one") {
     on_every_backend(
         [](auto& be) {
-            auto plan = plan_of(be);
-            std::vector<std::int32_t> all(plan.offsets.begin(), plan.offsets.end());
-            all.insert(all.end(), plan.pair_at.begin(), plan.pair_at.end());
-            all.insert(all.end(), plan.row_of.begin(), plan.row_of.end());
+            Plan const plan(be);
+            auto all = plan.offsets.back();
+            for (auto const& more : {plan.pair_at.back(), plan.row_of.back()}) {
+                all.insert(all.end(), more.begin(), more.end());
+            }
             return all;
         },
         [](std::vector<std::int32_t> const& all) {
@@ -63,12 +63,12 @@ TEST_CASE_TEMPLATE("count_load: adds how often each expert was chosen, without i
     std::vector<ds::Token> const targets{9, -1, 0, 3};  // the second token does not count
     on_every_backend(
         [&](auto& be) {
-            auto chosen = chosen_experts();
-            std::vector<T> load(kExperts, ds::as_value<T>((1U << 24U) + 11));  // no float
+            auto chosen = on(be, chosen_experts());
+            auto load = on(be, std::vector<T>(kExperts, ds::as_value<T>((1U << 24U) + 11)));  // no float
             ds::Matrix<T, kExperts, 1> const view{load.data()};
             ds::ops::count_load(be, view, rows_of(chosen));
-            ds::ops::count_load(be, view, rows_of(chosen), targets.data());
-            return load;
+            ds::ops::count_load(be, view, rows_of(chosen), on(be, targets).data());
+            return load.back();
         },
         [](std::vector<T> const& load) {
             std::uint32_t const added[] = {3, 5, 2, 0, 4};
@@ -82,10 +82,10 @@ TEST_CASE_TEMPLATE("gather_pairs: every row is its pair's token", T, float, doub
     auto const x = Table<T, kWidth>::random(4, 1);
     on_every_backend(
         [&](auto& be) {
-            auto plan = plan_of(be);
-            Table<T, kWidth> y(8);
-            ds::ops::gather_pairs<kTopK>(be, y.view(), x.view(), plan.pair_at.data());
-            return y;
+            Plan const plan(be);
+            auto y = on(be, Table<T, kWidth>(8));
+            ds::ops::gather_pairs<kTopK>(be, y.view(), on(be, x).view(), plan.pair_at.data());
+            return y.back();
         },
         [&](Table<T, kWidth> const& y) {
             index_t const tokens[] = {1, 3, 0, 1, 2, 2, 0, 3};
@@ -109,12 +109,13 @@ TEST_CASE_TEMPLATE("combine_pairs: a token's outputs, weighted by its gates; add
             CAPTURE(weighted);
             on_every_backend(
                 [&](auto& be) {
-                    auto plan = plan_of(be);
-                    auto y = before;
+                    Plan const plan(be);
+                    auto y = on(be, before);
+                    auto const g = on(be, gates);
                     ds::ops::combine_pairs(
-                        be, y.view(), x.view(), weighted ? gates.view() : ds::Rows<T const, kTopK>{},
+                        be, y.view(), on(be, x).view(), weighted ? g.view() : ds::Rows<T const, kTopK>{},
                         plan.row_of.data(), add ? ds::ops::Write::add : ds::ops::Write::overwrite);
-                    return y;
+                    return y.back();
                 },
                 [&](Table<T, kWidth> const& y) {
                     index_t const rows[4][kTopK] = {{2, 6}, {0, 3}, {4, 5}, {1, 7}};
@@ -142,14 +143,15 @@ TEST_CASE_TEMPLATE("gate_backward: the gate's gradient, and both factors scaled 
     auto const gates = Table<T, kTopK>::random(4, 3);
     on_every_backend(
         [&](auto& be) {
-            auto plan = plan_of(be);
-            auto h = hidden;
-            auto dh = dhidden;
-            Table<T, kTopK> dgates(4);
-            ds::ops::gate_backward(be, dgates.view(), h.view(), dh.view(), gates.view(), plan.pair_at.data());
-            CHECK(dgates.guards_untouched());
-            auto all = dgates.doubles();
-            for (auto const& more : {h.doubles(), dh.doubles()}) {
+            Plan const plan(be);
+            auto h = on(be, hidden);
+            auto dh = on(be, dhidden);
+            auto dgates = on(be, Table<T, kTopK>(kTokens));
+            ds::ops::gate_backward(be, dgates.view(), h.view(), dh.view(), on(be, gates).view(),
+                                   plan.pair_at.data());
+            CHECK(dgates.back().guards_untouched());
+            auto all = dgates.back().doubles();
+            for (auto const& more : {h.back().doubles(), dh.back().doubles()}) {
                 all.insert(all.end(), more.begin(), more.end());
             }
             return all;

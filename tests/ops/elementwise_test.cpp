@@ -38,16 +38,16 @@ TEST_CASE_TEMPLATE("add: sums, also onto one of its summands", T, float, double,
     };
     on_every_backend(
         [&](auto& be) {
-            Table<T, kWidth> y(kRows);
-            ds::ops::add(be, y.view(), a.view(), b.view());
-            return y;
+            auto y = on(be, Table<T, kWidth>(kRows));
+            ds::ops::add(be, y.view(), on(be, a).view(), on(be, b).view());
+            return y.back();
         },
         check);
     on_every_backend(
         [&](auto& be) {
-            auto y = b;
-            ds::ops::add(be, y.view(), a.view(), y.view());
-            return y;
+            auto y = on(be, b);
+            ds::ops::add(be, y.view(), on(be, a).view(), y.view());
+            return y.back();
         },
         check);
 }
@@ -58,10 +58,10 @@ TEST_CASE_TEMPLATE("accumulate and scale: as their formulas, rounded once each",
     constexpr auto kFactor = static_cast<ds::accumulate_t<T>>(-0.3);  // no bf16
     on_every_backend(
         [&](auto& be) {
-            auto y = a;
-            ds::ops::accumulate(be, y.view(), b.view());
+            auto y = on(be, a);
+            ds::ops::accumulate(be, y.view(), on(be, b).view());
             ds::ops::scale(be, y.view(), kFactor);
-            return y;
+            return y.back();
         },
         [&](Table<T, kWidth> const& y) {
             for (index_t r = 0; r < kRows; ++r) {
@@ -78,12 +78,12 @@ TEST_CASE("copy: between element types, rounding as the conversion does") {
     auto const x = Table<float, kWidth>::random(kRows, 5);
     on_every_backend(
         [&](auto& be) {
-            Table<ds::bf16, kWidth> narrow(kRows);
-            ds::ops::copy(be, narrow.view(), x.view());
-            Table<double, kWidth> wide(kRows);
+            auto narrow = on(be, Table<ds::bf16, kWidth>(kRows));
+            ds::ops::copy(be, narrow.view(), on(be, x).view());
+            auto wide = on(be, Table<double, kWidth>(kRows));
             ds::ops::copy(be, wide.view(), narrow.view());
-            CHECK(narrow.guards_untouched());
-            return wide;
+            CHECK(narrow.back().guards_untouched());
+            return wide.back();
         },
         [&](Table<double, kWidth> const& y) {
             for (index_t r = 0; r < kRows; ++r) {
@@ -98,9 +98,9 @@ TEST_CASE("copy: between element types, rounding as the conversion does") {
 TEST_CASE_TEMPLATE("fill: every element, and nothing beside the rows", T, float, double, ds::bf16) {
     on_every_backend(
         [](auto& be) {
-            Table<T, kWidth> y(kRows);
+            auto y = on(be, Table<T, kWidth>(kRows));
             ds::ops::fill(be, y.view(), 2.5F);
-            return y;
+            return y.back();
         },
         [](Table<T, kWidth> const& y) {
             for (auto const value : y.doubles()) {
@@ -111,10 +111,16 @@ TEST_CASE_TEMPLATE("fill: every element, and nothing beside the rows", T, float,
 }
 
 TEST_CASE("as_rows: a matrix row by row") {
-    std::vector<float> memory(6, 1.0F);
-    Backwards be;
-    ds::ops::scale(be, ds::ops::as_rows(ds::Matrix<float, 2, 3>{memory.data()}.slice<1, 1>()), 3);
-    CHECK(memory == std::vector<float>{1, 1, 1, 3, 3, 3});
+    on_every_backend(
+        [](auto& be) {
+            auto memory = on(be, std::vector<float>(6, 1.0F));
+            auto const matrix = ds::Matrix<float, 2, 3>{memory.data()};
+            ds::ops::scale(be, ds::ops::as_rows(matrix.template slice<1, 1>()), 3);
+            return memory.back();
+        },
+        [](std::vector<float> const& memory) {
+            CHECK(memory == std::vector<float>{1, 1, 1, 3, 3, 3});
+        });
 }
 
 TEST_CASE_TEMPLATE("transform: a function of three inputs, of any constness", T, float, double, ds::bf16) {
@@ -122,9 +128,9 @@ TEST_CASE_TEMPLATE("transform: a function of three inputs, of any constness", T,
     auto const b = Table<T, kWidth>::random(kRows, 7);
     on_every_backend(
         [&](auto& be) {
-            auto c = Table<T, kWidth>::random(kRows, 8);
-            ds::ops::transform(be, c.view(), Fused{}, a.view(), b.view(), c.view());
-            return c;
+            auto c = on(be, Table<T, kWidth>::random(kRows, 8));
+            ds::ops::transform(be, c.view(), Fused{}, on(be, a).view(), on(be, b).view(), c.view());
+            return c.back();
         },
         [&](Table<T, kWidth> const& y) {
             auto const c = Table<T, kWidth>::random(kRows, 8);

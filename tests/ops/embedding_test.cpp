@@ -61,10 +61,11 @@ TEST_CASE_TEMPLATE("embed: rows of the table, converted", Both, Float, Double, N
     auto const tokens = some_tokens();
     on_every_backend(
         [&](auto& be) {
-            Table<T, kWidth> y(kRows);
-            ds::ops::embed(be, y.view(), ds::Matrix<W const, kVocabulary, kWidth>{table.data()},
-                           tokens.data());
-            return y;
+            auto y = on(be, Table<T, kWidth>(kRows));
+            auto const rows = on(be, table);
+            ds::ops::embed(be, y.view(), ds::Matrix<W const, kVocabulary, kWidth>{rows.data()},
+                           on(be, tokens).data());
+            return y.back();
         },
         [&](Table<T, kWidth> const& y) {
             for (index_t r = 0; r < kRows; ++r) {
@@ -93,10 +94,10 @@ TEST_CASE_TEMPLATE("embed_backward: adds every row to its token's, in the order 
     }
     on_every_backend(
         [&](auto& be) {
-            auto dtable = before;
-            ds::ops::embed_backward(be, ds::Matrix<G, kVocabulary, kWidth>{dtable.data()}, dy.view(),
-                                    tokens.data());
-            return dtable;
+            auto dtable = on(be, before);
+            ds::ops::embed_backward(be, ds::Matrix<G, kVocabulary, kWidth>{dtable.data()}, on(be, dy).view(),
+                                    on(be, tokens).data());
+            return dtable.back();
         },
         [&](std::vector<G> const& dtable) { CHECK(same_bits(dtable, expected)); });
 }

@@ -52,7 +52,8 @@ struct Inputs {
           key(Table<C, W::rope>::random(positions, 4)),
           weight(Table<C, W::up * W::rank>::random(1, 5)) {}
 
-    ds::Matrix<C const, W::up, W::rank> kv_up() const { return {weight.view().data}; }
+    ds::Matrix<C const, W::up, W::rank> kv_up() const { return kv_up(weight); }
+    static ds::Matrix<C const, W::up, W::rank> kv_up(auto const& row) { return {row.view().data}; }
     double scale() const { return 1 / std::sqrt(static_cast<double>(W::rank + W::rope)); }
 
     reference::Latent formula() const {
@@ -64,24 +65,27 @@ struct Inputs {
 
 template <class T, class C, class W>
 Table<T, W::latent> absorb(auto& be, Inputs<T, C, W> const& in) {
-    Table<T, W::latent> result(in.q.rows());
-    ds::ops::absorb_query<W::heads, W::nope, W::rope, W::value>(be, result.view(), in.q.view(), in.kv_up());
-    return result;
+    auto result = on(be, Table<T, W::latent>(in.q.rows()));
+    ds::ops::absorb_query<W::heads, W::nope, W::rope, W::value>(be, result.view(), on(be, in.q).view(),
+                                                                in.kv_up(on(be, in.weight)));
+    return result.back();
 }
 
 template <class T, class C, class W>
 Table<T, W::latent> attend(auto& be, Inputs<T, C, W> const& in, Table<T, W::latent> const& q_latent) {
-    Table<T, W::latent> result(in.q.rows());
-    ds::ops::latent_attention<W::heads, W::nope>(be, result.view(), q_latent.view(), in.q.view(),
-                                                 in.latent.view(), in.key.view(), in.scale());
-    return result;
+    auto result = on(be, Table<T, W::latent>(in.q.rows()));
+    ds::ops::latent_attention<W::heads, W::nope>(be, result.view(), on(be, q_latent).view(),
+                                                 on(be, in.q).view(), on(be, in.latent).view(),
+                                                 on(be, in.key).view(), in.scale());
+    return result.back();
 }
 
 template <class T, class C, class W>
 Table<T, W::out> expand(auto& be, Inputs<T, C, W> const& in, Table<T, W::latent> const& context) {
-    Table<T, W::out> result(in.q.rows());
-    ds::ops::expand_values<W::heads, W::nope>(be, result.view(), context.view(), in.kv_up());
-    return result;
+    auto result = on(be, Table<T, W::out>(in.q.rows()));
+    ds::ops::expand_values<W::heads, W::nope>(be, result.view(), on(be, context).view(),
+                                              in.kv_up(on(be, in.weight)));
+    return result.back();
 }
 
 template <class T, class C, class W>

@@ -36,9 +36,10 @@ TEST_CASE_TEMPLATE("sum_of_squares: adds to the total, for any length", T, float
         CAPTURE(count);
         on_every_backend(
             [&](auto& be) {
-                std::vector<double> total{3};
-                ds::ops::sum_of_squares(be, total.data(), x.data(), count);
-                return total;
+                auto total = on(be, std::vector<double>{3});
+                auto const values = on(be, x);
+                ds::ops::sum_of_squares(be, total.data(), values.data(), count);
+                return total.back();
             },
             [&](std::vector<double> const& total) {
                 CHECK(total[0] == doctest::Approx(expected).epsilon(1e-12));
@@ -66,9 +67,9 @@ TEST_CASE_TEMPLATE("add_sum: adds the scaled sum of a column, whatever its strid
     }
     on_every_backend(
         [&](auto& be) {
-            std::vector<double> total{-1};
-            ds::ops::add_sum(be, total.data(), x.view(), 0.25);
-            return total;
+            auto total = on(be, std::vector<double>{-1});
+            ds::ops::add_sum(be, total.data(), on(be, x).view(), 0.25);
+            return total.back();
         },
         [&](std::vector<double> const& total) {
             CHECK(total[0] == doctest::Approx(-1 + 0.25 * sum).epsilon(1e-12));

@@ -10,6 +10,7 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <utility>
 #include <vector>
 
 namespace ds = deepseek;
@@ -20,17 +21,21 @@ namespace {
 constexpr index_t kRows = 133;  // four whole blocks of the backward pass and a part of one
 constexpr index_t kWidth = 147;
 
-template <class W>
-ds::Matrix<W, kWidth> vector_of(Table<W, kWidth>& one_row) {
-    return {one_row.view().data};
+// Of a Table of one row, here or in the memory of a backend.
+auto vector_of(auto&& one_row) {
+    auto const row = one_row.view();
+    return ds::Matrix<typename decltype(row)::element, kWidth>{row.data};
 }
 
-template <class T>
-auto norm(auto& be, Table<T, kWidth> const& x, auto gain, double epsilon, Table<T, 1>& inverse_rms) {
-    Table<T, kWidth> y(x.rows());
-    ds::ops::rms_norm(be, y.view(), x.view(), gain, inverse_rms.view(), epsilon);
+template <class T, class W>
+Table<T, kWidth> norm(auto& be, Table<T, kWidth> const& x, Table<W, kWidth> const& gain, double epsilon,
+                      Table<T, 1>& inverse_rms) {
+    auto y = on(be, Table<T, kWidth>(x.rows()));
+    auto inverse = on(be, Table<T, 1>(x.rows()));
+    ds::ops::rms_norm(be, y.view(), on(be, x).view(), vector_of(on(be, gain)), inverse.view(), epsilon);
+    inverse_rms = inverse.back();
     CHECK(inverse_rms.guards_untouched());
-    return y;
+    return y.back();
 }
 
 template <class T, class W>
@@ -41,7 +46,7 @@ void check_forward(double deviation, double epsilon) {
     on_every_backend(
         [&](auto& be) {
             Table<T, 1> inverse_rms(kRows);
-            return norm(be, x, vector_of(gain), epsilon, inverse_rms);
+            return norm(be, x, gain, epsilon, inverse_rms);
         },
         [&](Table<T, kWidth> const& y) {
             // half the sum's error (the root), the root's, a division and two products; at most kWidth / lanes + 5
@@ -71,7 +76,7 @@ TEST_CASE("rms_norm: a row of zeros stays zero") {
     ds::ops::fill(cpu, x.view(), 0);
     auto gain = Table<float, kWidth>::random(1, 2);
     Table<float, 1> inverse_rms(2);
-    auto const y = norm(cpu, x, vector_of(gain), 1e-6, inverse_rms);
+    auto const y = norm(cpu, x, gain, 1e-6, inverse_rms);
     for (auto const value : y.doubles()) {
         CHECK(value == 0);
     }
@@ -83,7 +88,7 @@ TEST_CASE_TEMPLATE("rms_norm: in place as elsewhere", T, float, double) {
     auto gain = Table<T, kWidth>::random(1, 5);
     ds::Cpu cpu{{.threads = 2}};
     Table<T, 1> inverse_rms(kRows);
-    auto const y = norm(cpu, x, vector_of(gain), 1e-6, inverse_rms);
+    auto const y = norm(cpu, x, gain, 1e-6, inverse_rms);
     auto in_place = x;
     ds::ops::rms_norm(cpu, in_place.view(), in_place.view(), vector_of(gain), inverse_rms.view(), 1e-6);
     CHECK(difference(in_place.doubles(), y.doubles()) < rounding<T>(4));
@@ -98,7 +103,7 @@ TEST_CASE("rms_norm_backward: gradients agree with finite differences") {
     double const epsilon = 0.1;  // large enough for its gradient to matter
     ds::Cpu cpu{{.threads = 2}};
     Table<double, 1> inverse_rms(rows);
-    norm(cpu, x, vector_of(gain), epsilon, inverse_rms);
+    norm(cpu, x, gain, epsilon, inverse_rms);
     Table<double, kWidth> dx(rows);
     auto dgain = Table<double, kWidth>::random(1, 9);
     auto const dgain_before = dgain;
@@ -150,18 +155,23 @@ TEST_CASE_TEMPLATE("rms_norm_backward: overwrites or adds, also in the memory of
     };
     auto const compute = [&](auto& be) {
         Table<T, 1> inverse_rms(kRows);
-        norm(be, x, vector_of(gain), 1e-6, inverse_rms);
-        auto const dgain = Table<T, kWidth>::random(1, 14);
-        Result result{Table<T, kWidth>(kRows), before, dy, dgain};
-        auto const backward = [&](auto out, auto in, ds::ops::Write write) {
-            result.dgain = dgain;
-            ds::ops::rms_norm_backward(be, out, vector_of(result.dgain), in, x.view(), vector_of(gain),
-                                       inverse_rms.view(), write);
+        norm(be, x, gain, 1e-6, inverse_rms);
+        Table<T, kWidth> dgain_back(1);
+        auto const backward = [&](auto& out, auto& in, ds::ops::Write write) {
+            auto dgain = on(be, Table<T, kWidth>::random(1, 14));
+            ds::ops::rms_norm_backward(be, out.view(), vector_of(dgain), in.view(), on(be, x).view(),
+                                       vector_of(on(be, gain)), on(be, std::as_const(inverse_rms)).view(),
+                                       write);
+            dgain_back = dgain.back();
         };
-        backward(result.written.view(), dy.view(), ds::ops::Write::overwrite);
-        backward(result.added.view(), dy.view(), ds::ops::Write::add);
-        backward(result.in_place.view(), result.in_place.view(), ds::ops::Write::overwrite);
-        return result;
+        auto written = on(be, Table<T, kWidth>(kRows));
+        auto added = on(be, Table<T, kWidth>(before));
+        auto in_place = on(be, Table<T, kWidth>(dy));
+        auto const gradient = on(be, dy);
+        backward(written, gradient, ds::ops::Write::overwrite);
+        backward(added, gradient, ds::ops::Write::add);
+        backward(in_place, in_place, ds::ops::Write::overwrite);
+        return Result{written.back(), added.back(), in_place.back(), dgain_back};
     };
     ds::Cpu one{{.threads = 1}};
     ds::Cpu two{{.threads = 2}};
@@ -182,8 +192,8 @@ TEST_CASE_TEMPLATE("rms_norm_backward: overwrites or adds, also in the memory of
     CHECK(a.written.guards_untouched());
     CHECK(a.added.guards_untouched());
 
-    Backwards backwards;
-    auto const c = compute(backwards);
+    ds::Emulated device{{.order = ds::gpu::Order::backwards}};
+    auto const c = compute(device);
     CHECK(difference(c.written.doubles(), written) < rounding<T>(8));
     CHECK(difference(c.dgain.doubles(), a.dgain.doubles()) < rounding<T>(8));
 }

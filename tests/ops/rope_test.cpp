@@ -34,9 +34,9 @@ constexpr index_t kHeadStride = 13;
 constexpr index_t kOffset = 2;
 constexpr index_t kWidth = 44;  // the last head ends before the row does
 
-template <class T>
-void rotate(auto& be, Table<T, kWidth>& x, ds::ops::RotaryTable<kDim> const& table, index_t length,
-            index_t first, ds::ops::Direction direction = ds::ops::Direction::forward) {
+// x is a Table, or one in the backend's memory.
+void rotate(auto& be, auto& x, ds::ops::RotaryTable<kDim> const& table, index_t length, index_t first,
+            ds::ops::Direction direction = ds::ops::Direction::forward) {
     ds::ops::rotate<kHeads, kHeadStride, kOffset>(be, x.view(), table, length, first, direction);
 }
 
@@ -93,9 +93,9 @@ TEST_CASE_TEMPLATE("rotate: every head of every row at its position, in both lay
             auto const expected = rotated(x, table, length, first, sign);
             on_every_backend(
                 [&](auto& be) {
-                    auto y = x;
+                    auto y = on(be, x);
                     rotate(be, y, table, length, first, direction);
-                    return y;
+                    return y.back();
                 },
                 [&](Table<T, kWidth> const& y) {
                     CHECK(difference(y.doubles(), expected) < rounding<T>(4));
@@ -222,14 +222,14 @@ TEST_CASE("rotary embedding: what makes no sense is refused") {
 
 TEST_CASE_TEMPLATE("rotate: positions count from the beginning of the row's document", T, float, double) {
     ds::ops::RotaryTable<kDim> const table{ds::Rope{}};
-    std::int32_t const starts[] = {0, 0, 0, 3, 3, 5, 5, 5, 5, 5, 0, 1, 1, 1, 1, 1, 1, 1, 1, 9};
+    std::vector<std::int32_t> const starts{0, 0, 0, 3, 3, 5, 5, 5, 5, 5, 0, 1, 1, 1, 1, 1, 1, 1, 1, 9};
     auto const x = Table<T, kWidth>::random(20, 4);
     on_every_backend(
         [&](auto& be) {
-            auto y = x;
+            auto y = on(be, x);
             ds::ops::rotate<kHeads, kHeadStride, kOffset>(be, y.view(), table, 10, 100,
-                                                          ds::ops::Direction::forward, starts);
-            return y;
+                                                          ds::ops::Direction::forward, on(be, starts).data());
+            return y.back();
         },
         [&](Table<T, kWidth> const& y) {
             // Row by row, each alone at its position.
@@ -237,7 +237,7 @@ TEST_CASE_TEMPLATE("rotate: positions count from the beginning of the row's docu
             auto expected = x;
             for (index_t row = 0; row < 20; ++row) {
                 auto one = x;
-                rotate(cpu, one, table, 1, 100 + row % 10 - starts[row]);
+                rotate(cpu, one, table, 1, 100 + row % 10 - starts[static_cast<std::size_t>(row)]);
                 std::copy_n(one.view().row(row), kWidth, expected.view().row(row));
             }
             CHECK(difference(y.doubles(), expected.doubles()) < rounding<T>(16));

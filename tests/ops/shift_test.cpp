@@ -22,9 +22,10 @@ TEST_CASE("shift_tokens: every sequence without its first tokens") {
         CAPTURE(shift);
         on_every_backend(
             [&](auto& be) {
-                Ids out(static_cast<std::size_t>(kSequences * (kLength - shift)), -1);
-                ds::ops::shift_tokens(be, out.data(), tokens.data(), kSequences, kLength, shift);
-                return out;
+                auto out = on(be, Ids(static_cast<std::size_t>(kSequences * (kLength - shift)), -1));
+                auto const in = on(be, tokens);
+                ds::ops::shift_tokens(be, out.data(), in.data(), kSequences, kLength, shift);
+                return out.back();
             },
             [&](Ids const& out) { CHECK(out == expected[shift]); });
     }
@@ -33,14 +34,16 @@ TEST_CASE("shift_tokens: every sequence without its first tokens") {
 TEST_CASE("documents: where they begin, and which targets lie in another one") {
     on_every_backend(
         [](auto& be) {
-            Ids starts{3, 3, 4, 4, 7, 8, 8, 9};
+            auto starts = on(be, Ids{3, 3, 4, 4, 7, 8, 8, 9});
             ds::ops::find_document_starts(be, starts.data(), kSequences, kLength);
-            Ids out(6, -5);
-            Ids targets{10, 11, 12, 13, 14, 15};
+            auto out = on(be, Ids(6, -5));
+            auto targets = on(be, Ids{10, 11, 12, 13, 14, 15});
             ds::ops::shift_documents(be, out.data(), targets.data(), starts.data(), kSequences, kLength, 1);
-            starts.insert(starts.end(), out.begin(), out.end());
-            starts.insert(starts.end(), targets.begin(), targets.end());
-            return starts;
+            auto all = starts.back();
+            for (auto const& more : {out.back(), targets.back()}) {
+                all.insert(all.end(), more.begin(), more.end());
+            }
+            return all;
         },
         [](Ids const& all) {
             CHECK(all == Ids{0,  0,  2,  2,  0,  1, 1, 3,  // starts
@@ -55,9 +58,9 @@ TEST_CASE_TEMPLATE("drop_last: rows without the last of every sequence; its grad
     auto const dy = Table<T, kWidth>::random(kSequences * (kLength - 1), 2);
     on_every_backend(
         [&](auto& be) {
-            Table<T, kWidth> y(kSequences * (kLength - 1));
-            ds::ops::drop_last(be, y.view(), x.view(), kSequences);
-            return y;
+            auto y = on(be, Table<T, kWidth>(kSequences * (kLength - 1)));
+            ds::ops::drop_last(be, y.view(), on(be, x).view(), kSequences);
+            return y.back();
         },
         [&](Table<T, kWidth> const& y) {
             for (index_t row = 0; row < y.rows(); ++row) {
@@ -69,9 +72,9 @@ TEST_CASE_TEMPLATE("drop_last: rows without the last of every sequence; its grad
         });
     on_every_backend(
         [&](auto& be) {
-            auto dx = x;
-            ds::ops::drop_last_backward(be, dx.view(), dy.view(), kSequences);
-            return dx;
+            auto dx = on(be, x);
+            ds::ops::drop_last_backward(be, dx.view(), on(be, dy).view(), kSequences);
+            return dx.back();
         },
         [&](Table<T, kWidth> const& dx) {
             for (index_t row = 0; row < dx.rows(); ++row) {

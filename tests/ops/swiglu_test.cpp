@@ -28,9 +28,9 @@ TEST_CASE_TEMPLATE("swiglu: agrees with its formula", T, float, double) {
         auto const expected = reference::swiglu(gate.doubles(), up.doubles());
         on_every_backend(
             [&](auto& be) {
-                Table<T, kWidth> act(kRows);
-                ds::ops::swiglu(be, act.view(), gate.view(), up.view());
-                return act;
+                auto act = on(be, Table<T, kWidth>(kRows));
+                ds::ops::swiglu(be, act.view(), on(be, gate).view(), on(be, up).view());
+                return act.back();
             },
             [&](Table<T, kWidth> const& act) {
                 CHECK(difference(act.doubles(), expected) < rounding<T>(8));
@@ -101,12 +101,12 @@ TEST_CASE_TEMPLATE("swiglu_backward: in place, with and without the value", T, f
     // The gradients in the memory of gate and up, as layers do, and in that of dact.
     on_every_backend(
         [&](auto& be) {
-            auto a = gate;
-            auto b = up;
-            ds::ops::swiglu_backward(be, a.view(), b.view(), dact.view(), a.view(), b.view());
-            CHECK(difference(b.doubles(), of_up) < rounding<T>(8));
-            CHECK(b.guards_untouched());
-            return a;
+            auto a = on(be, gate);
+            auto b = on(be, up);
+            ds::ops::swiglu_backward(be, a.view(), b.view(), on(be, dact).view(), a.view(), b.view());
+            CHECK(difference(b.back().doubles(), of_up) < rounding<T>(8));
+            CHECK(b.back().guards_untouched());
+            return a.back();
         },
         [&](Table<T, kWidth> const& a) {
             CHECK(difference(a.doubles(), of_gate) < rounding<T>(16));
@@ -114,15 +114,15 @@ TEST_CASE_TEMPLATE("swiglu_backward: in place, with and without the value", T, f
         });
     on_every_backend(
         [&](auto& be) {
-            auto d = dact;
-            auto b = up;
-            auto value = gate;
+            auto d = on(be, dact);
+            auto b = on(be, up);
+            auto value = on(be, gate);
             ds::ops::swiglu_backward(be, d.view(), b.view(), value.view(), d.view(), value.view(), b.view());
-            CHECK(difference(value.doubles(), reference::swiglu(gate.doubles(), up.doubles())) <
+            CHECK(difference(value.back().doubles(), reference::swiglu(gate.doubles(), up.doubles())) <
                   rounding<T>(8));
-            CHECK(difference(b.doubles(), of_up) < rounding<T>(8));
-            CHECK(value.guards_untouched());
-            return d;
+            CHECK(difference(b.back().doubles(), of_up) < rounding<T>(8));
+            CHECK(value.back().guards_untouched());
+            return d.back();
         },
         [&](Table<T, kWidth> const& d) {
             CHECK(difference(d.doubles(), of_gate) < rounding<T>(16));

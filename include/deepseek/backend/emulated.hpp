@@ -5,7 +5,6 @@
 #include <deepseek/backend/concept.hpp>
 #include <deepseek/backend/gpu/backend.hpp>
 #include <deepseek/backend/gpu/emulated_device.hpp>
-#include <deepseek/backend/gpu/products.hpp>
 
 namespace deepseek::inline DEEPSEEK_ABI {
 
