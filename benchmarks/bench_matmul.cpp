@@ -10,8 +10,8 @@
 // Neighbours in time are not neighbours in load: on a shared machine, compare medians of interleaved repetitions,
 // --benchmark_enable_random_interleaving=true --benchmark_repetitions=9 --benchmark_report_aggregates_only=true
 #include <deepseek/backend/cpu/gemm.hpp>
+#include <deepseek/backend/cpu/measured/simd.hpp>
 #include <deepseek/backend/cpu/pool.hpp>
-#include <deepseek/backend/cpu/simd.hpp>
 #include <deepseek/core/dtype.hpp>
 #include <deepseek/core/error.hpp>
 #include <deepseek/core/view.hpp>

@@ -2,8 +2,8 @@
 #ifndef DEEPSEEK_BENCHMARKS_MACHINE_HPP
 #define DEEPSEEK_BENCHMARKS_MACHINE_HPP
 
+#include <deepseek/backend/cpu/measured/simd.hpp>
 #include <deepseek/backend/cpu/pool.hpp>
-#include <deepseek/backend/cpu/simd.hpp>
 #include <deepseek/core/index.hpp>
 
 #include <benchmark/benchmark.h>
@@ -41,7 +41,7 @@ inline double peak_flops(int threads) {
     constexpr int kSums =
         10;  // enough to hide the latency of two multiply-adds per cycle, few enough for registers
     constexpr int kSteps = 1'000'000;
-    using V = deepseek::cpu::Simd<float, deepseek::cpu::kLanes<float>>;
+    using V = deepseek::cpu::measured::Simd<float, deepseek::cpu::measured::kLanes<float>>;
     auto const seconds = fastest([&] {
         pool.run(threads, [](deepseek::index_t) {
             V sums[kSums] = {};
@@ -57,7 +57,7 @@ inline double peak_flops(int threads) {
             }
         });
     });
-    return known[threads] = 2.0 * kSums * kSteps * deepseek::cpu::kLanes<float> * threads / seconds;
+    return known[threads] = 2.0 * kSums * kSteps * deepseek::cpu::measured::kLanes<float> * threads / seconds;
 }
 
 // Bytes per second at which the threads read memory far larger than the caches; measured once.
@@ -72,12 +72,12 @@ inline double read_bytes(int threads) {
     std::vector<float> const memory(static_cast<std::size_t>(kParts * kPart), 1.0F);
     auto const seconds = fastest([&] {
         pool.run(kParts, [&](deepseek::index_t part) {
-            constexpr int kWidth = deepseek::cpu::kLanes<float>;
-            deepseek::cpu::Simd<float, kWidth> sums[8] = {};
+            constexpr int kWidth = deepseek::cpu::measured::kLanes<float>;
+            deepseek::cpu::measured::Simd<float, kWidth> sums[8] = {};
             auto const* from = memory.data() + part * kPart;
             for (deepseek::index_t i = 0; i < kPart; i += 8 * kWidth) {
                 for (int v = 0; v < 8; ++v) {
-                    sums[v] += deepseek::cpu::load<float, kWidth>(from + i + v * kWidth);
+                    sums[v] += deepseek::cpu::measured::load<float, kWidth>(from + i + v * kWidth);
                 }
             }
             for (auto& sum : sums) {

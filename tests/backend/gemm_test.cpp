@@ -4,11 +4,14 @@
 #include "reference/matmul.hpp"
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <limits>
 #include <string>
+#include <vector>
 
 namespace {
 
@@ -215,12 +218,39 @@ TEST_CASE("gemm: a product inside a task of the same pool gives the same bits") 
     CHECK(second.c.elements == expected.c.elements);
 }
 
+TEST_CASE_TEMPLATE("gemm: the same bits at any address", T, float, double) {
+    cpu::Pool pool(1);
+    for (Shape const shape : {Shape{2, 3, 4}, Shape{3, 5, 9}, Shape{19, 33, 65}, Shape{140, 150, 300}}) {
+        auto const n = static_cast<std::size_t>(shape.n);
+        auto const size_of = [](index_t rows, index_t cols) { return static_cast<std::size_t>(rows * cols); };
+        std::vector<T> expected;
+        for (std::size_t const shift : {std::size_t{0}, std::size_t{1}, std::size_t{3}}) {
+            Numbers numbers(7);
+            std::vector<T> a(size_of(shape.m, shape.k) + shift);
+            std::vector<T> b(size_of(shape.n, shape.k) + 2 * shift);
+            std::vector<T> c(size_of(shape.m, shape.n) + shift);
+            std::generate(a.begin() + static_cast<index_t>(shift), a.end(),
+                          [&] { return numbers.next<T>() / T{3}; });
+            std::generate(b.begin() + static_cast<index_t>(2 * shift), b.end(),
+                          [&] { return numbers.next<T>() / T{3}; });
+            cpu::gemm(pool, Strided<T>{c.data() + shift, shape.m, shape.n, static_cast<index_t>(n)},
+                      Strided<T const>{a.data() + shift, shape.m, shape.k, shape.k}, false,
+                      Strided<T const>{b.data() + 2 * shift, shape.n, shape.k, shape.k}, true, false);
+            c.erase(c.begin(), c.begin() + static_cast<index_t>(shift));
+            if (shift == 0) {
+                expected = c;
+            }
+            CHECK(c == expected);
+        }
+    }
+}
+
 TEST_CASE("gemm: a product that ran once allocates no more scratch memory") {
     cpu::Pool pool(1);
     Case<float, float> test({300, 500, 600, false, true, false});
     test.run(pool);
     auto const held = pool.workspace(0).capacity();
-    CHECK(held > 0);
+    CHECK((held > 0) == cpu::kPacks<float, float, float>);  // Eigen's packed copies lie on the stack
     for (int i = 0; i < 5; ++i) {
         test.run(pool);
     }

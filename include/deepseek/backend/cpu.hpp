@@ -4,7 +4,6 @@
 
 #include <deepseek/backend/concept.hpp>
 #include <deepseek/backend/cpu/attention.hpp>
-#include <deepseek/backend/cpu/head_products.hpp>
 #include <deepseek/backend/cpu/latent_attention.hpp>
 #include <deepseek/backend/cpu/matmul.hpp>
 #include <deepseek/backend/cpu/pool.hpp>

@@ -2,9 +2,9 @@
 #ifndef DEEPSEEK_BACKEND_CPU_GEMM_HPP
 #define DEEPSEEK_BACKEND_CPU_GEMM_HPP
 
-#include <deepseek/backend/cpu/gemm_cut.hpp>
-#include <deepseek/backend/cpu/gemm_operand.hpp>
 #include <deepseek/backend/cpu/pool.hpp>
+#include <deepseek/backend/cpu/product.hpp>
+#include <deepseek/backend/cpu/product_cut.hpp>
 #include <deepseek/core/error.hpp>
 #include <deepseek/core/index.hpp>
 #include <deepseek/core/view.hpp>

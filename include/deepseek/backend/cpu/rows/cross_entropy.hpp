@@ -35,13 +35,6 @@ accumulate_t<T> block_top(T const* x, index_t count) {
     return top == -std::numeric_limits<S>::infinity() ? S{0} : top;
 }
 
-// e^(x - top): 0 below the smallest normal number, where Eigen 3.4 stays above it. NaN stays NaN, because Eigen keeps the
-// left one of two operands then.
-template <class S, class X>
-auto exponential(X const& x, S top) {
-    return ((x - top).exp() - std::numeric_limits<S>::min()).max(S{0});
-}
-
 // log(sum of e^x over the row) - x[target].
 template <class T>
 accumulate_t<T> cross_entropy_loss(T const* x, index_t count, index_t target) {

@@ -127,6 +127,13 @@ private:
     Values<T> lanes_ = Values<T>::Zero();
 };
 
+/// e^(x - top): 0 below the smallest normal number, where Eigen 3.4 stays above it. NaN stays NaN, because Eigen keeps the
+/// left one of two operands then.
+template <class S, class X>
+auto exponential(X const& x, S top) {
+    return ((x - top).exp() - std::numeric_limits<S>::min()).max(S{0});
+}
+
 /// The largest of x[0 .. count), -infinity if there is none. Whether NaN elements count is not defined.
 template <class T>
 accumulate_t<T> largest(T const* x, index_t count) {

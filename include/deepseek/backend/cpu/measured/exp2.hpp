@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT
-#ifndef DEEPSEEK_BACKEND_CPU_SIMD_EXP2_HPP
-#define DEEPSEEK_BACKEND_CPU_SIMD_EXP2_HPP
+#ifndef DEEPSEEK_BACKEND_CPU_MEASURED_EXP2_HPP
+#define DEEPSEEK_BACKEND_CPU_MEASURED_EXP2_HPP
 
-#include <deepseek/backend/cpu/simd.hpp>
+#include <deepseek/backend/cpu/measured/simd.hpp>
 
 #include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <iterator>
 
-namespace deepseek::inline DEEPSEEK_ABI::cpu {
+namespace deepseek::inline DEEPSEEK_ABI::cpu::measured {
 
 namespace detail {
 template <class T>
@@ -65,6 +65,6 @@ template <class T, int Lanes>
     return x < kSmallest ? V{} : power * exponent;
 }
 
-}  // namespace deepseek::inline DEEPSEEK_ABI::cpu
+}  // namespace deepseek::inline DEEPSEEK_ABI::cpu::measured
 
 #endif

@@ -1,25 +1,18 @@
 // SPDX-License-Identifier: MIT
-#ifndef DEEPSEEK_BACKEND_CPU_HEAD_PRODUCTS_HPP
-#define DEEPSEEK_BACKEND_CPU_HEAD_PRODUCTS_HPP
+#ifndef DEEPSEEK_BACKEND_CPU_MEASURED_HEAD_PRODUCTS_HPP
+#define DEEPSEEK_BACKEND_CPU_MEASURED_HEAD_PRODUCTS_HPP
 
-#include <deepseek/backend/cpu/attention_tile.hpp>
+#include <deepseek/backend/cpu/measured/attention_tile.hpp>
+#include <deepseek/backend/cpu/measured/simd.hpp>
 #include <deepseek/backend/cpu/pool.hpp>
-#include <deepseek/backend/cpu/simd.hpp>
-#include <deepseek/backend/operations.hpp>
 #include <deepseek/core/attention_shape.hpp>
 #include <deepseek/core/dtype.hpp>
 #include <deepseek/core/index.hpp>
 #include <deepseek/core/view.hpp>
 
-#include <concepts>
-
 // Products of a few tokens with a weight of each head: bounded by reading the weights, not by arithmetic.
 
-namespace deepseek::inline DEEPSEEK_ABI {
-
-class Cpu;
-
-namespace cpu {
+namespace deepseek::inline DEEPSEEK_ABI::cpu::measured {
 
 namespace detail {
 
@@ -149,22 +142,6 @@ void head_products_nt(Pool& pool, Strided<T> out, Strided<T const> in, Strided<W
                       });
 }
 
-}  // namespace cpu
-
-template <std::same_as<Cpu> B, std::floating_point T, class W>
-requires std::same_as<accumulate_t<W>, T>
-void compute(ops::AbsorbQuery, B& be, Strided<T> out, Strided<T const> in, Strided<W const> weight,
-             HeadProducts const& products) {
-    cpu::head_products_nn(be.pool(), out, in, weight, products);
-}
-
-template <std::same_as<Cpu> B, std::floating_point T, class W>
-requires std::same_as<accumulate_t<W>, T>
-void compute(ops::ExpandValues, B& be, Strided<T> out, Strided<T const> in, Strided<W const> weight,
-             HeadProducts const& products) {
-    cpu::head_products_nt(be.pool(), out, in, weight, products);
-}
-
-}  // namespace deepseek::inline DEEPSEEK_ABI
+}  // namespace deepseek::inline DEEPSEEK_ABI::cpu::measured
 
 #endif

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-#ifndef DEEPSEEK_BACKEND_CPU_GEMM_FEW_HPP
-#define DEEPSEEK_BACKEND_CPU_GEMM_FEW_HPP
+#ifndef DEEPSEEK_BACKEND_CPU_MEASURED_FEW_ROWS_HPP
+#define DEEPSEEK_BACKEND_CPU_MEASURED_FEW_ROWS_HPP
 
-#include <deepseek/backend/cpu/gemm_operand.hpp>
-#include <deepseek/backend/cpu/simd.hpp>
+#include <deepseek/backend/cpu/measured/simd.hpp>
+#include <deepseek/backend/cpu/product.hpp>
 #include <deepseek/core/dtype.hpp>
 #include <deepseek/core/index.hpp>
 #include <deepseek/core/view.hpp>
@@ -13,7 +13,7 @@
 // Products with few rows: generating tokens. A weight is used so few times that packing it would cost more than
 // multiplying, and past the caches memory sets the speed: the weight is read once, in order, as it lies.
 
-namespace deepseek::inline DEEPSEEK_ABI::cpu {
+namespace deepseek::inline DEEPSEEK_ABI::cpu::measured {
 
 /// Up to here, a · bᵀ is a product of few rows: at 8 x 512 x 50257 in single precision the dot products below are
 /// twice as fast as packing, at 16 rows 1.4 times.
@@ -184,6 +184,6 @@ template <class T, class A, class B>
     }
 }
 
-}  // namespace deepseek::inline DEEPSEEK_ABI::cpu
+}  // namespace deepseek::inline DEEPSEEK_ABI::cpu::measured
 
 #endif

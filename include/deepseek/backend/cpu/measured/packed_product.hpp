@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-#ifndef DEEPSEEK_BACKEND_CPU_GEMM_TILE_HPP
-#define DEEPSEEK_BACKEND_CPU_GEMM_TILE_HPP
+#ifndef DEEPSEEK_BACKEND_CPU_MEASURED_PACKED_PRODUCT_HPP
+#define DEEPSEEK_BACKEND_CPU_MEASURED_PACKED_PRODUCT_HPP
 
-#include <deepseek/backend/cpu/gemm_operand.hpp>
-#include <deepseek/backend/cpu/simd.hpp>
+#include <deepseek/backend/cpu/measured/simd.hpp>
+#include <deepseek/backend/cpu/product.hpp>
 #include <deepseek/backend/cpu/workspace.hpp>
 #include <deepseek/core/dtype.hpp>
 #include <deepseek/core/index.hpp>
@@ -12,7 +12,7 @@
 #include <algorithm>
 #include <cstring>
 
-namespace deepseek::inline DEEPSEEK_ABI::cpu {
+namespace deepseek::inline DEEPSEEK_ABI::cpu::measured {
 
 /// The block of c that stays in registers while one sum runs: kRows x (kVectors vectors). 8 x 3 vectors use 24 of 32
 /// registers as sums, 3 for b and 1 for a; 4 x 3 use 12, 3 and 1 of 16. A step of depth loads 3 vectors and kRows
@@ -216,6 +216,6 @@ template <class T, class A, class B>
     }
 }
 
-}  // namespace deepseek::inline DEEPSEEK_ABI::cpu
+}  // namespace deepseek::inline DEEPSEEK_ABI::cpu::measured
 
 #endif

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-#ifndef DEEPSEEK_BACKEND_CPU_GEMM_OPERAND_HPP
-#define DEEPSEEK_BACKEND_CPU_GEMM_OPERAND_HPP
+#ifndef DEEPSEEK_BACKEND_CPU_PRODUCT_HPP
+#define DEEPSEEK_BACKEND_CPU_PRODUCT_HPP
 
 #include <deepseek/core/index.hpp>
 #include <deepseek/core/view.hpp>
@@ -32,6 +32,11 @@ struct Product {
     index_t depth = 0;
     bool add = false;
 
+    /// The same sums for another place to put them.
+    template <class U>
+    Product<U, A, B> into(Strided<U> other, bool adding) const {
+        return {other, a, b, depth, adding};
+    }
     /// The product of some rows of a and of b alone: a part of c.
     Product tile(index_t row, index_t rows, index_t col, index_t cols) const {
         return {{c.row(row) + col, rows, cols, c.stride}, a.from(row), b.from(col), depth, add};

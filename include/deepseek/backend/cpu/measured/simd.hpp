@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-#ifndef DEEPSEEK_BACKEND_CPU_SIMD_HPP
-#define DEEPSEEK_BACKEND_CPU_SIMD_HPP
+#ifndef DEEPSEEK_BACKEND_CPU_MEASURED_SIMD_HPP
+#define DEEPSEEK_BACKEND_CPU_MEASURED_SIMD_HPP
 
 #include <deepseek/core/dtype.hpp>
 #include <deepseek/core/index.hpp>
@@ -14,7 +14,7 @@
 // and becomes one instruction where the target has it, several where it has not. Only loads, stores and shuffles need
 // a name.
 
-namespace deepseek::inline DEEPSEEK_ABI::cpu {
+namespace deepseek::inline DEEPSEEK_ABI::cpu::measured {
 
 #if defined(__AVX512F__)
 inline constexpr int kVectorBytes = 64;
@@ -139,6 +139,6 @@ template <class T, int N, int Lanes = kLanes<T>>
     }
 }
 
-}  // namespace deepseek::inline DEEPSEEK_ABI::cpu
+}  // namespace deepseek::inline DEEPSEEK_ABI::cpu::measured
 
 #endif

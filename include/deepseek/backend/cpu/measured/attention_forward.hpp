@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-#ifndef DEEPSEEK_BACKEND_CPU_ATTENTION_FORWARD_HPP
-#define DEEPSEEK_BACKEND_CPU_ATTENTION_FORWARD_HPP
+#ifndef DEEPSEEK_BACKEND_CPU_MEASURED_ATTENTION_FORWARD_HPP
+#define DEEPSEEK_BACKEND_CPU_MEASURED_ATTENTION_FORWARD_HPP
 
-#include <deepseek/backend/cpu/attention_tile.hpp>
-#include <deepseek/backend/cpu/running_softmax.hpp>
-#include <deepseek/backend/cpu/simd.hpp>
-#include <deepseek/backend/cpu/transpose.hpp>
+#include <deepseek/backend/cpu/measured/attention_tile.hpp>
+#include <deepseek/backend/cpu/measured/running_softmax.hpp>
+#include <deepseek/backend/cpu/measured/simd.hpp>
+#include <deepseek/backend/cpu/measured/transpose.hpp>
 #include <deepseek/backend/cpu/workspace.hpp>
 #include <deepseek/core/index.hpp>
 #include <deepseek/core/view.hpp>
@@ -15,7 +15,7 @@
 #include <memory>
 #include <numbers>
 
-namespace deepseek::inline DEEPSEEK_ABI::cpu::detail {
+namespace deepseek::inline DEEPSEEK_ABI::cpu::measured::detail {
 
 /// One strip of queries on its way along the keys. Its memory belongs to the scope it was made with.
 template <class T>
@@ -123,6 +123,6 @@ void attend(Strided<T> out, Strided<T> lse, HeadInputs<T> const& head, index_t b
     }
 }
 
-}  // namespace deepseek::inline DEEPSEEK_ABI::cpu::detail
+}  // namespace deepseek::inline DEEPSEEK_ABI::cpu::measured::detail
 
 #endif

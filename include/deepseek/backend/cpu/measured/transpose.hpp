@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-#ifndef DEEPSEEK_BACKEND_CPU_TRANSPOSE_HPP
-#define DEEPSEEK_BACKEND_CPU_TRANSPOSE_HPP
+#ifndef DEEPSEEK_BACKEND_CPU_MEASURED_TRANSPOSE_HPP
+#define DEEPSEEK_BACKEND_CPU_MEASURED_TRANSPOSE_HPP
 
-#include <deepseek/backend/cpu/simd.hpp>
+#include <deepseek/backend/cpu/measured/simd.hpp>
 #include <deepseek/core/index.hpp>
 
-namespace deepseek::inline DEEPSEEK_ABI::cpu {
+namespace deepseek::inline DEEPSEEK_ABI::cpu::measured {
 
 /// to[c][r] = from[r][c] · scale for all r < rows, c < cols.
 template <class T>
@@ -33,6 +33,6 @@ void copy_transposed(T* to, index_t to_stride, T const* from, index_t from_strid
     }
 }
 
-}  // namespace deepseek::inline DEEPSEEK_ABI::cpu
+}  // namespace deepseek::inline DEEPSEEK_ABI::cpu::measured
 
 #endif

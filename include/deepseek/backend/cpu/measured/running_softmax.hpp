@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: MIT
-#ifndef DEEPSEEK_BACKEND_CPU_RUNNING_SOFTMAX_HPP
-#define DEEPSEEK_BACKEND_CPU_RUNNING_SOFTMAX_HPP
+#ifndef DEEPSEEK_BACKEND_CPU_MEASURED_RUNNING_SOFTMAX_HPP
+#define DEEPSEEK_BACKEND_CPU_MEASURED_RUNNING_SOFTMAX_HPP
 
-#include <deepseek/backend/cpu/attention_tile.hpp>
-#include <deepseek/backend/cpu/simd.hpp>
-#include <deepseek/backend/cpu/simd_exp2.hpp>
+#include <deepseek/backend/cpu/measured/attention_tile.hpp>
+#include <deepseek/backend/cpu/measured/exp2.hpp>
+#include <deepseek/backend/cpu/measured/simd.hpp>
 #include <deepseek/core/index.hpp>
 
 #include <algorithm>
 #include <limits>
 
-namespace deepseek::inline DEEPSEEK_ABI::cpu::detail {
+namespace deepseek::inline DEEPSEEK_ABI::cpu::measured::detail {
 
 /// Packed keys and values that a strip of queries takes in at once.
 template <class T>
@@ -129,6 +129,6 @@ private:
     T* total_;    // [kQueries]
 };
 
-}  // namespace deepseek::inline DEEPSEEK_ABI::cpu::detail
+}  // namespace deepseek::inline DEEPSEEK_ABI::cpu::measured::detail
 
 #endif

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-#ifndef DEEPSEEK_BACKEND_CPU_ATTENTION_TILE_HPP
-#define DEEPSEEK_BACKEND_CPU_ATTENTION_TILE_HPP
+#ifndef DEEPSEEK_BACKEND_CPU_MEASURED_ATTENTION_TILE_HPP
+#define DEEPSEEK_BACKEND_CPU_MEASURED_ATTENTION_TILE_HPP
 
-#include <deepseek/backend/cpu/simd.hpp>
-#include <deepseek/backend/cpu/transpose.hpp>
+#include <deepseek/backend/cpu/measured/simd.hpp>
+#include <deepseek/backend/cpu/measured/transpose.hpp>
 #include <deepseek/core/attention_shape.hpp>
 #include <deepseek/core/dtype.hpp>
 #include <deepseek/core/index.hpp>
@@ -18,7 +18,7 @@
 // Scores are kept transposed, a row per key and a lane per query. So the statistics of a softmax row never cross
 // lanes, and the scores are the vector operand of the products that follow, in forward and backward, as they lie.
 
-namespace deepseek::inline DEEPSEEK_ABI::cpu::detail {
+namespace deepseek::inline DEEPSEEK_ABI::cpu::measured::detail {
 
 /// The extents of a tile of attention, for elements of T.
 template <class T>
@@ -212,6 +212,6 @@ private:
     index_t begin_;
 };
 
-}  // namespace deepseek::inline DEEPSEEK_ABI::cpu::detail
+}  // namespace deepseek::inline DEEPSEEK_ABI::cpu::measured::detail
 
 #endif

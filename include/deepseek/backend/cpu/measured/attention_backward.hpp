@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-#ifndef DEEPSEEK_BACKEND_CPU_ATTENTION_BACKWARD_HPP
-#define DEEPSEEK_BACKEND_CPU_ATTENTION_BACKWARD_HPP
+#ifndef DEEPSEEK_BACKEND_CPU_MEASURED_ATTENTION_BACKWARD_HPP
+#define DEEPSEEK_BACKEND_CPU_MEASURED_ATTENTION_BACKWARD_HPP
 
-#include <deepseek/backend/cpu/attention_tile.hpp>
-#include <deepseek/backend/cpu/simd.hpp>
-#include <deepseek/backend/cpu/simd_exp2.hpp>
-#include <deepseek/backend/cpu/transpose.hpp>
+#include <deepseek/backend/cpu/measured/attention_tile.hpp>
+#include <deepseek/backend/cpu/measured/exp2.hpp>
+#include <deepseek/backend/cpu/measured/simd.hpp>
+#include <deepseek/backend/cpu/measured/transpose.hpp>
 #include <deepseek/backend/cpu/workspace.hpp>
 #include <deepseek/core/attention_shape.hpp>
 #include <deepseek/core/index.hpp>
@@ -19,7 +19,7 @@
 // The gradients of attention by blocks, in one sweep: probabilities are computed again from the saved log-sum-exp, and
 // each tile of them serves dq, dk and dv. Exponentials are to base 2, as in the forward pass.
 
-namespace deepseek::inline DEEPSEEK_ABI::cpu::detail {
+namespace deepseek::inline DEEPSEEK_ABI::cpu::measured::detail {
 
 /// What the backward pass reads besides the inputs, for one head of one sequence.
 template <class T>
@@ -291,6 +291,6 @@ void sum_rows(T* to, T const* from, index_t from_stride, index_t count, index_t 
     }
 }
 
-}  // namespace deepseek::inline DEEPSEEK_ABI::cpu::detail
+}  // namespace deepseek::inline DEEPSEEK_ABI::cpu::measured::detail
 
 #endif
