@@ -4,6 +4,7 @@
 #include <deepseek/ops/elementwise.hpp>
 #include <deepseek/testing/check_layer.hpp>
 
+#include "support/each_backend.hpp"
 #include <doctest/doctest.h>
 
 #include <vector>
@@ -57,11 +58,12 @@ struct Network {
 }  // namespace
 
 TEST_CASE_TEMPLATE("Linear: gradients agree with finite differences", L, Network<false>, Network<true>) {
-    ds::Cpu cpu{{.threads = 2}};
-    auto const report = ds::testing::check_layer<L>(cpu);
-    CAPTURE(report.tensor);
-    CAPTURE(report.entry);
-    CHECK(report.error < 1e-8);
+    deepseek_tests::on_each_backend([](auto& be) {
+        auto const report = ds::testing::check_layer<L>(be);
+        CAPTURE(report.tensor);
+        CAPTURE(report.entry);
+        CHECK(report.error < 1e-8);
+    });
 }
 
 TEST_CASE("Linear: has a weight of [Out, In], and a bias that starts at zero and does not decay") {

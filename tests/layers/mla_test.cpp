@@ -1,14 +1,21 @@
 // SPDX-License-Identifier: MIT
-#include <deepseek/backend/cpu.hpp>
 #include <deepseek/layers/mla.hpp>
 #include <deepseek/testing/check_layer.hpp>
 
+#include "support/each_backend.hpp"
+#include "support/placed.hpp"
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
 #include <vector>
 
 namespace ds = deepseek;
+using deepseek_tests::on;
+using deepseek_tests::on_each_backend;
 
 namespace {
 
@@ -22,15 +29,14 @@ using Uneven = ds::MLA<12, 3, 5, 0, 2, 3, 6>;  // values wider than keys
 using Biased = ds::MLA<16, 2, 6, 5, 4, 8, 8, kBiased>;
 using Yarn = ds::MLA<16, 2, 6, 5, 4, 6, 8, kYarn>;
 
-// Random parameters and a layer's output for rows of x given at once.
+// Random parameters of a layer.
 template <class L>
-struct Fixture {
-    ds::Cpu cpu{{.threads = 2}};
-    std::vector<double> memory;
-    ds::viewed_params<L, double> params{};
+struct Parameters {
+    std::vector<double> memory = std::vector<double>(ds::param_bytes<L, double> / sizeof(double));
+    ds::viewed_params<L, double> view{};
 
-    Fixture() : memory(static_cast<std::size_t>(ds::param_bytes<L, double>) / sizeof(double)) {
-        ds::bind<L, double>(params, reinterpret_cast<std::byte*>(memory.data()));
+    Parameters() {
+        ds::bind<L, double>(view, reinterpret_cast<std::byte*>(memory.data()));
         ds::RandomKey const key{ds::Seed{3}};
         std::uint64_t next = 0;
         L::visit(
@@ -39,60 +45,99 @@ struct Fixture {
                     tensor.data[i] = (info.init == ds::Init::ones ? 1 : 0) + 0.4 * key.normal(next++);
                 }
             },
-            params);
+            view);
+    }
+};
+
+std::vector<double> numbers(ds::index_t count, std::uint64_t seed) {
+    std::vector<double> all(static_cast<std::size_t>(count));
+    for (std::size_t i = 0; i < all.size(); ++i) {
+        all[i] = ds::RandomKey{ds::Seed{seed}}.normal(i);
+    }
+    return all;
+}
+
+double largest_difference(std::vector<double> const& a, std::vector<double> const& b) {
+    REQUIRE(a.size() == b.size());
+    double worst = 0;
+    for (std::size_t i = 0; i < a.size(); ++i) {
+        auto const error = std::abs(a[i] - b[i]);
+        worst = error <= worst ? worst : error;  // NaN stays
+    }
+    return worst;
+}
+
+// A layer with its parameters in a backend's memory, and what is computed there.
+template <class L, class B>
+struct Fixture {
+    B& be;
+    deepseek_tests::PlacedVector<double, B> memory;
+    ds::viewed_params<L, double> params{};
+    ds::Arena<B> arena{be};
+
+    Fixture(B& be, Parameters<L> const& parameters) : be(be), memory(on(be, parameters.memory)) {
+        ds::bind<L, double>(params, reinterpret_cast<std::byte*>(memory.data()));
+    }
+    // Of rows of x given at once.
+    std::vector<double> forward(std::vector<double> const& x) {
+        auto const tokens = static_cast<ds::index_t>(x.size()) / L::width;
+        auto in = on(be, x);
+        auto out = on(be, std::vector<double>(x.size()));
+        auto const scope = arena.scope();
+        auto saved = ds::take_set<L::template Saved, double>(arena, tokens);
+        L::forward(be, ds::Pass{.length = tokens}, params, ds::Rows<double, L::width>{in.data(), tokens},
+                   ds::Rows<double, L::width>{out.data(), tokens}, saved);
+        return out.back();
+    }
+    // Of `first` rows at once, and then of one after the other.
+    std::vector<double> extend(std::vector<double> const& x, ds::index_t first) {
+        auto const tokens = static_cast<ds::index_t>(x.size()) / L::width;
+        auto in = on(be, x);
+        auto out = on(be, std::vector<double>(x.size()));
+        ds::Rows<double, L::width> const from{in.data(), tokens}, to{out.data(), tokens};
+        auto const scope = arena.scope();
+        auto cache = ds::take_set<L::template Cache, double>(arena, tokens);
+        for (ds::index_t begin = 0; begin < tokens;) {
+            auto const count = begin == 0 ? first : 1;
+            ds::Pass const pass{.length = count, .position = begin};
+            L::extend(be, pass, params, from.slice(begin, count), to.slice(begin, count), cache);
+            begin += count;
+        }
+        return out.back();
     }
 };
 
 template <class L>
 void check_extend(ds::index_t first) {
-    constexpr ds::index_t kTokens = 40;
-    Fixture<L> fixture;
-    auto& cpu = fixture.cpu;
-    ds::RandomKey const key{ds::Seed{4}};
-    std::vector<double> x(kTokens * L::width), y(x.size()), z(x.size());
-    for (std::size_t i = 0; i < x.size(); ++i) {
-        x[i] = key.normal(i);
-    }
-    using Wide = ds::Rows<double, L::width>;
-    Wide const in{x.data(), kTokens}, whole{y.data(), kTokens}, steps{z.data(), kTokens};
-
-    ds::Arena<ds::Cpu> arena(cpu);
-    auto saved = ds::take_set<L::template Saved, double>(arena, kTokens);
-    L::forward(cpu, ds::Pass{.length = kTokens}, fixture.params, in, whole, saved);
-
-    auto cache = ds::take_set<L::template Cache, double>(arena, kTokens);
-    for (ds::index_t begin = 0; begin < kTokens;) {
-        auto const count = begin == 0 ? first : 1;
-        ds::Pass const pass{.length = count, .position = begin};
-        L::extend(cpu, pass, fixture.params, in.slice(begin, count), steps.slice(begin, count), cache);
-        begin += count;
-    }
-    double worst = 0;
-    for (std::size_t i = 0; i < y.size(); ++i) {
-        worst = std::max(worst, std::abs(y[i] - z[i]));
-    }
-    CHECK(worst < 1e-12);
+    on_each_backend([&](auto& be) {
+        Fixture fixture(be, Parameters<L>());
+        auto const x = numbers(40 * L::width, 4);
+        CHECK(largest_difference(fixture.forward(x), fixture.extend(x, first)) < 1e-12);
+    });
 }
 
 }  // namespace
 
 TEST_CASE_TEMPLATE("MLA: gradients agree with finite differences", L, Compressed, Direct, Uneven, Biased,
                    Yarn) {
-    ds::Cpu cpu{{.threads = 2}};
-    auto const report = ds::testing::check_layer<L>(cpu, {.pass = {.sequences = 2, .length = 9}});
-    CAPTURE(report.tensor);
-    CAPTURE(report.entry);
-    CHECK(report.error < 1e-7);
+    on_each_backend([](auto& be) {
+        auto const report = ds::testing::check_layer<L>(be, {.pass = {.sequences = 2, .length = 9}});
+        CAPTURE(report.tensor);
+        CAPTURE(report.entry);
+        CHECK(report.error < 1e-7);
+    });
 }
 
 TEST_CASE("MLA: gradients agree with finite differences under attention dropout") {
-    ds::Cpu cpu{{.threads = 2}};
-    auto const report = ds::testing::check_layer<Compressed>(
-        cpu,
-        {.pass = {
-             .sequences = 2, .length = 9, .attention_dropout = 0.3, .random = ds::RandomKey{ds::Seed{7}}}});
-    CAPTURE(report.tensor);
-    CHECK(report.error < 1e-7);
+    on_each_backend([](auto& be) {
+        auto const report =
+            ds::testing::check_layer<Compressed>(be, {.pass = {.sequences = 2,
+                                                               .length = 9,
+                                                               .attention_dropout = 0.3,
+                                                               .random = ds::RandomKey{ds::Seed{7}}}});
+        CAPTURE(report.tensor);
+        CHECK(report.error < 1e-7);
+    });
 }
 
 TEST_CASE_TEMPLATE("MLA: decode agrees with forward at every position", L, Compressed, Direct, Uneven, Biased,
@@ -104,30 +149,21 @@ TEST_CASE_TEMPLATE("MLA: decode agrees with forward at every position", L, Compr
 TEST_CASE("MLA: interleaved weights permuted to half-split give the same output") {
     using Interleaved = ds::MLA<16, 2, 6, 5>;
     using Half = ds::MLA<16, 2, 6, 5, 4, 8, 8, ds::MLAOptions{.rope = {.interleaved = false}}>;
-    Fixture<Interleaved> a;
-    Fixture<Half> b;  // the same values so far
+    Parameters<Interleaved> const a;
+    Parameters<Half> b;  // the same values so far
     constexpr int kPermutation[] = {0, 2, 1, 3};
     for (int j = 0; j < 4; ++j) {
         for (int head = 0; head < 2; ++head) {
-            auto const* const from = a.params.q_up.weight.row(head * 12 + 8 + kPermutation[j]);
-            std::copy(from, from + 5, b.params.q_up.weight.row(head * 12 + 8 + j));
+            auto const* const from = a.view.q_up.weight.row(head * 12 + 8 + kPermutation[j]);
+            std::copy(from, from + 5, b.view.q_up.weight.row(head * 12 + 8 + j));
         }
-        auto const* const from = a.params.kv_down.weight.row(6 + kPermutation[j]);
-        std::copy(from, from + 16, b.params.kv_down.weight.row(6 + j));
+        auto const* const from = a.view.kv_down.weight.row(6 + kPermutation[j]);
+        std::copy(from, from + 16, b.view.kv_down.weight.row(6 + j));
     }
-    constexpr ds::index_t kTokens = 12;
-    std::vector<double> x(kTokens * 16), y(x.size()), z(x.size());
-    ds::RandomKey const key{ds::Seed{5}};
-    for (std::size_t i = 0; i < x.size(); ++i) {
-        x[i] = key.normal(i);
-    }
-    ds::Arena<ds::Cpu> arena(a.cpu);
-    ds::Rows<double, 16> const in{x.data(), kTokens}, out{y.data(), kTokens}, other{z.data(), kTokens};
-    auto saved = ds::take_set<Interleaved::Saved, double>(arena, kTokens);
-    Interleaved::forward(a.cpu, ds::Pass{.length = kTokens}, a.params, in, out, saved);
-    auto saved_half = ds::take_set<Half::Saved, double>(arena, kTokens);
-    Half::forward(a.cpu, ds::Pass{.length = kTokens}, b.params, in, other, saved_half);
-    for (std::size_t i = 0; i < y.size(); ++i) {
-        CHECK(y[i] == doctest::Approx(z[i]).epsilon(1e-12));
-    }
+    on_each_backend([&](auto& be) {
+        Fixture one(be, a);
+        Fixture other(be, b);
+        auto const x = numbers(12 * 16, 5);
+        CHECK(largest_difference(one.forward(x), other.forward(x)) < 1e-12);
+    });
 }

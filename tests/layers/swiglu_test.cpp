@@ -3,16 +3,18 @@
 #include <deepseek/layers/swiglu.hpp>
 #include <deepseek/testing/check_layer.hpp>
 
+#include "support/each_backend.hpp"
 #include <doctest/doctest.h>
 
 namespace ds = deepseek;
 
 TEST_CASE("SwiGLU: gradients agree with finite differences") {
-    ds::Cpu cpu{{.threads = 2}};
-    auto const report = ds::testing::check_layer<ds::SwiGLU<12>::bind<8>>(cpu);
-    CAPTURE(report.tensor);
-    CAPTURE(report.entry);
-    CHECK(report.error < 1e-8);
+    deepseek_tests::on_each_backend([](auto& be) {
+        auto const report = ds::testing::check_layer<ds::SwiGLU<12>::bind<8>>(be);
+        CAPTURE(report.tensor);
+        CAPTURE(report.entry);
+        CHECK(report.error < 1e-8);
+    });
 }
 
 TEST_CASE("SwiGLU: an empty batch is fine") {
