@@ -33,22 +33,23 @@ std::string text(Shape const& s) {
 }
 
 // A product with guard bands, run on a pool.
-template <class T, class W>
+template <class T, class W, class A = T>
 struct Case {
     explicit Case(Shape const& shape)
         : s(shape),
-          a(s.transpose_a ? s.k : s.m, s.transpose_a ? s.m : s.k, s.pad, std::numeric_limits<T>::quiet_NaN()),
+          a(s.transpose_a ? s.k : s.m, s.transpose_a ? s.m : s.k, s.pad,
+            convert<A>(std::numeric_limits<float>::quiet_NaN())),
           b(s.transpose_b ? s.n : s.k, s.transpose_b ? s.k : s.n, s.pad,
-            W(std::numeric_limits<float>::quiet_NaN())),
-          before(s.m, s.n, s.pad, T{-77}),
-          c(s.m, s.n, s.pad, T{-77}) {
+            convert<W>(std::numeric_limits<float>::quiet_NaN())),
+          before(s.m, s.n, s.pad, convert<T>(-77.0F)),
+          c(s.m, s.n, s.pad, convert<T>(-77.0F)) {
         Numbers numbers(static_cast<std::uint64_t>(s.m * 1'000'003 + s.n * 1009 + s.k));
         a.fill(numbers);
         b.fill(numbers);
         if (s.add) {
             before.fill(numbers);
         } else {
-            before.fill(std::numeric_limits<T>::quiet_NaN());  // must not be read
+            before.fill(convert<T>(std::numeric_limits<float>::quiet_NaN()));  // must not be read
         }
     }
     void run(cpu::Pool& pool) {
@@ -62,14 +63,14 @@ struct Case {
     }
 
     Shape s;
-    Guarded<T> a;
+    Guarded<A> a;
     Guarded<W> b;
     Guarded<T> before;
     Guarded<T> c;
 };
 
 // Every transposition, overwriting and adding; dense and strided in turn.
-template <class T, class W>
+template <class T, class W, class A = T>
 void check(cpu::Pool& pool, Shape shape) {
     for (int variant = 0; variant < 8; ++variant) {
         shape.transpose_a = (variant & 1) != 0;
@@ -77,14 +78,14 @@ void check(cpu::Pool& pool, Shape shape) {
         shape.add = (variant & 4) != 0;
         shape.pad = (variant + shape.m + shape.n + shape.k) % 2 == 0 ? 0 : 5;
         CAPTURE(text(shape));
-        Case<T, W> test(shape);
+        Case<T, W, A> test(shape);
         test.run(pool);
         CHECK(test.error() <= 1.0);
         CHECK(test.c.guards_untouched());
     }
 }
 
-template <class T, class W>
+template <class T, class W, class A = T>
 void check_sizes() {
     cpu::Pool pool(2);
     Numbers other(5);
@@ -92,9 +93,9 @@ void check_sizes() {
         return 1 + static_cast<index_t>(std::abs(other.next<float>()) * 34);
     };                                            // 9 … 69
     for (index_t size = 1; size <= 70; ++size) {  // every size in every place
-        check<T, W>(pool, {size, random(), random()});
-        check<T, W>(pool, {random(), size, random()});
-        check<T, W>(pool, {random(), random(), size});
+        check<T, W, A>(pool, {size, random(), random()});
+        check<T, W, A>(pool, {random(), size, random()});
+        check<T, W, A>(pool, {random(), random(), size});
     }
 }
 
@@ -107,6 +108,10 @@ TEST_CASE("gemm: double precision agrees with the definition at every size up to
 TEST_CASE("gemm: bf16 weights agree with the definition at every size up to 70") {
     check_sizes<float, bf16>();
 }
+TEST_CASE("gemm: factors of bf16 agree with the definition at every size up to 70") {
+    check_sizes<float, bf16, bf16>();
+}
+TEST_CASE("gemm: a result of bf16 is rounded once, at every size up to 70") { check_sizes<bf16, bf16>(); }
 
 TEST_CASE("gemm: several blocks of depth, several tiles, and their edges") {
     cpu::Pool pool(3);
@@ -115,20 +120,22 @@ TEST_CASE("gemm: several blocks of depth, several tiles, and their edges") {
           Shape{130, 260, 300}, Shape{1, 500, 700}, Shape{16, 301, 515}, Shape{3, 1500, 64}}) {
         check<float, float>(pool, shape);
         check<float, bf16>(pool, shape);
+        check<float, bf16, bf16>(pool, shape);
+        check<bf16, bf16>(pool, shape);
     }
     check<double, double>(pool, {70, 49, 1030});
     check<double, double>(pool, {200, 400, 150});
 }
 
-template <class T, class W>
+template <class T, class W, class A = T>
 void check_threads(Shape const& shape) {
     CAPTURE(text(shape));
     cpu::Pool one(1);
-    Case<T, W> expected(shape);
+    Case<T, W, A> expected(shape);
     expected.run(one);
     for (int const threads : {2, 3, 5}) {
         cpu::Pool pool(threads);
-        Case<T, W> test(shape);
+        Case<T, W, A> test(shape);
         test.run(pool);
         CAPTURE(threads);
         CHECK(std::memcmp(test.c.elements.data(), expected.c.elements.data(),
@@ -143,6 +150,8 @@ TEST_CASE("gemm: the same bits for any number of threads") {
             check_threads<float, float>({1030, 100, 90, transpose_a, transpose_b, false, 3});
             check_threads<float, float>({100, 1030, 90, transpose_a, transpose_b, false});
             check_threads<float, bf16>({133, 257, 700, transpose_a, transpose_b, false});
+            check_threads<float, bf16, bf16>({133, 257, 700, transpose_a, transpose_b, true});
+            check_threads<bf16, bf16>({517, 301, 333, transpose_a, transpose_b, true});
             check_threads<double, double>({150, 301, 333, transpose_a, transpose_b, true});
             for (index_t const few : {1, 2, 3, 7, 16, 17}) {
                 check_threads<float, float>({few, 2005, 515, transpose_a, transpose_b, false});

@@ -105,23 +105,25 @@ double worst_error(Strided<T const> c, Strided<A const> a, bool transpose_a, Str
                    bool transpose_b, bool add, Strided<T const> before) {
     using E = Exact<T>;
     auto const depth = transpose_a ? a.rows : a.cols;
-    auto const unit = static_cast<E>(std::numeric_limits<T>::epsilon()) / 2;
+    auto const unit = static_cast<E>(std::numeric_limits<deepseek::accumulate_t<T>>::epsilon()) / 2;
+    // A sum that is kept in bf16 is rounded once more, to 8 bits.
+    auto const rounding = std::is_same_v<T, deepseek::bf16> ? static_cast<E>(1) / 256 : 0;
     auto const n = static_cast<E>(depth + 1) * unit;
     E worst = 0;
     for (index_t i = 0; i < c.rows; ++i) {
         for (index_t j = 0; j < c.cols; ++j) {
-            E sum = add ? static_cast<E>(before.row(i)[j]) : 0;
+            E sum = add ? static_cast<E>(deepseek::convert<double>(before.row(i)[j])) : 0;
             E size = std::abs(sum);
             for (index_t p = 0; p < depth; ++p) {
                 auto const product = element<E>(a, transpose_a, i, p) * element<E>(b, !transpose_b, j, p);
                 sum += product;
                 size += std::abs(product);
             }
-            auto const error = std::abs(static_cast<E>(c.row(i)[j]) - sum);
+            auto const error = std::abs(static_cast<E>(deepseek::convert<double>(c.row(i)[j])) - sum);
             if (std::isnan(error)) {
                 return std::numeric_limits<double>::quiet_NaN();
             }
-            auto const allowed = n / (1 - n) * size;
+            auto const allowed = n / (1 - n) * size * (1 + rounding) + std::abs(sum) * rounding;
             worst = std::max(worst, error == 0 ? 0 : error / allowed);
         }
     }

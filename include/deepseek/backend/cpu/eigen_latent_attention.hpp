@@ -113,7 +113,7 @@ void head_products_by_eigen(Pool& pool, Strided<T> out, Strided<T const> in, Str
             {matrix, weight.stride, transposed},
             products.in,
             false};
-        detail::multiply_part(product, false, pool.workspace(worker));
+        detail::multiply_part(product, Cut::By::blocks, pool.workspace(worker));
     });
 }
 

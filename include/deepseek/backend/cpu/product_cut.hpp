@@ -3,6 +3,7 @@
 #define DEEPSEEK_BACKEND_CPU_PRODUCT_CUT_HPP
 
 #include <deepseek/backend/cpu/eigen_product.hpp>
+#include <deepseek/backend/cpu/measured/amx_product.hpp>
 #include <deepseek/backend/cpu/measured/few_rows.hpp>
 #include <deepseek/backend/cpu/measured/packed_product.hpp>
 #include <deepseek/backend/cpu/measured/simd.hpp>
@@ -23,10 +24,17 @@ inline constexpr bool kPacks =
     std::is_same_v<T, A>&& std::is_same_v<T, B> && !std::is_same_v<T, bf16> ? kPolicy.packed_products
                                                                             : kPolicy.narrow_products;
 
+/// Whether it goes to the processor's tile registers where there are some.
+template <class T, class A, class B>
+inline constexpr bool kMultipliesOnTiles =
+    DEEPSEEK_CPU_AMX&& kPolicy.narrow_products&& std::is_same_v<A, bf16>&& std::is_same_v<B, bf16>&&
+        std::is_same_v<accumulate_t<T>, float>;
+
 /// How the result of a product is cut into tiles, each of them a task. Every cut gives the same bits, because the sum
 /// of one element does not depend on its tile: so the cut may follow the number of threads.
 struct Cut {
-    bool few = false;  ///< measured::multiply_few() makes the tiles
+    /// What makes the tiles: measured::multiply_few(), multiply_on_amx(), or one of the two for large products.
+    enum class By { few_rows, amx, blocks } by = By::blocks;
     index_t rows = 0;  ///< of a tile; the last ones may be smaller
     index_t cols = 0;
     index_t down = 0;  ///< tiles
@@ -54,7 +62,17 @@ Cut cut(Product<T, A, B> const& product, index_t parts) {
         constexpr index_t kWeights = index_t{1} << 16;
         auto const unit = measured::few_cols_unit<S>(product.b.depth_contiguous);
         auto const width = round_up(ceil_div(cols, at_most(cols * depth / kWeights)), unit);
-        return {true, rows, width, 1, ceil_div(cols, width)};
+        return {Cut::By::few_rows, rows, width, 1, ceil_div(cols, width)};
+    }
+    if constexpr (kMultipliesOnTiles<T, A, B>) {
+        if (measured::has_amx()) {
+            // Packing b is what costs, so a tile is as tall as the product where that leaves enough of them.
+            auto const width = std::min(measured::amx_columns(depth), round_up(ceil_div(cols, parts), 32));
+            auto const across = ceil_div(cols, width);
+            auto const down = std::clamp<index_t>(parts / across, 1, ceil_div(rows, 128));
+            auto const height = round_up(ceil_div(rows, down), 32);
+            return {Cut::By::amx, height, width, ceil_div(rows, height), across};
+        }
     }
     // Packing costs a tile (rows + cols) · depth steps, multiplying rows · cols · depth. So tiles are large and nearly
     // square, and a second tile per thread is not worth splitting one of 512 x 384: that slows both halves by 2 %.
@@ -65,7 +83,7 @@ Cut cut(Product<T, A, B> const& product, index_t parts) {
     constexpr auto kRowUnit = kPacked ? index_t{measured::MicroTile<S>::kRows} : kEigenSide;
     constexpr auto kColUnit = kPacked ? index_t{measured::kLanes<S>} : kEigenSide;
     auto const wanted = at_most(rows * cols * depth / kMultiplyAdds);
-    Cut result{false, rows, 0, 1, ceil_div(cols, measured::kTileCols<S>)};
+    Cut result{Cut::By::blocks, rows, 0, 1, ceil_div(cols, measured::kTileCols<S>)};
     for (;;) {
         result.rows = ceil_div(rows, result.down);
         result.cols = ceil_div(cols, result.across);
@@ -78,16 +96,17 @@ Cut cut(Product<T, A, B> const& product, index_t parts) {
     }
     result.rows = round_up(result.rows, kRowUnit);
     result.cols = round_up(result.cols, kColUnit);
-    return {false, result.rows, result.cols, ceil_div(rows, result.rows), ceil_div(cols, result.cols)};
+    return {Cut::By::blocks, result.rows, result.cols, ceil_div(rows, result.rows),
+            ceil_div(cols, result.cols)};
 }
 
 namespace detail {
 
 // A tile whose sums are kept where they are.
 template <class S, class A, class B>
-void multiply_in_place(Product<S, A, B> const& tile, bool few, Workspace& workspace) {
+void multiply_in_place(Product<S, A, B> const& tile, Cut::By by, Workspace& workspace) {
     if constexpr (kPolicy.few_rows) {
-        if (few) {
+        if (by == Cut::By::few_rows) {
             return measured::multiply_few(tile);
         }
     }
@@ -100,7 +119,7 @@ void multiply_in_place(Product<S, A, B> const& tile, bool few, Workspace& worksp
 
 // A tile whose elements cannot hold the sums: they wait beside it and are rounded once, some rows at a time.
 template <class T, class A, class B>
-void multiply_rounding(Product<T, A, B> const& tile, bool few, Workspace& workspace) {
+void multiply_rounding(Product<T, A, B> const& tile, Cut::By by, Workspace& workspace) {
     using S = accumulate_t<T>;
     constexpr auto kRows = kEigenSide;
     for (index_t begin = 0; begin < tile.c.rows; begin += kRows) {
@@ -113,7 +132,7 @@ void multiply_rounding(Product<T, A, B> const& tile, bool few, Workspace& worksp
                 std::transform(c.row(i), c.row(i) + c.cols, sums.row(i), [](T x) { return convert<S>(x); });
             }
         }
-        multiply_in_place(part.into(sums, part.add), few, workspace);
+        multiply_in_place(part.into(sums, part.add), by, workspace);
         for (index_t i = 0; i < c.rows; ++i) {
             std::transform(sums.row(i), sums.row(i) + c.cols, c.row(i), [](S x) { return convert<T>(x); });
         }
@@ -121,11 +140,16 @@ void multiply_rounding(Product<T, A, B> const& tile, bool few, Workspace& worksp
 }
 
 template <class T, class A, class B>
-void multiply_part(Product<T, A, B> const& part, bool few, Workspace& workspace) {
+void multiply_part(Product<T, A, B> const& part, Cut::By by, Workspace& workspace) {
+    if constexpr (kMultipliesOnTiles<T, A, B>) {
+        if (by == Cut::By::amx) {
+            return measured::multiply_on_amx(part, workspace);
+        }
+    }
     if constexpr (std::is_same_v<T, accumulate_t<T>>) {
-        multiply_in_place(part, few, workspace);
+        multiply_in_place(part, by, workspace);
     } else {
-        multiply_rounding(part, few, workspace);
+        multiply_rounding(part, by, workspace);
     }
 }
 
@@ -139,7 +163,7 @@ void multiply_tile(Product<T, A, B> const& product, Cut const& cut, index_t tile
     auto const rows = std::min(cut.rows, product.c.rows - row);
     auto const cols = std::min(cut.cols, product.c.cols - col);
     auto const part = product.tile(row, rows, col, cols);
-    detail::multiply_part(part, cut.few, workspace);
+    detail::multiply_part(part, cut.by, workspace);
 }
 
 }  // namespace deepseek::inline DEEPSEEK_ABI::cpu
