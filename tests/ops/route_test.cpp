@@ -6,7 +6,6 @@
 
 #include <cmath>
 #include <cstdint>
-#include <initializer_list>
 #include <limits>
 #include <vector>
 
@@ -30,15 +29,6 @@ Choice<Experts, TopK> route_one(double (&logits)[Experts], double const* bias, d
                    ds::Rows<std::int32_t, TopK>{choice.chosen, 1}, ds::Rows<double, TopK>{choice.gates, 1},
                    routing);
     return choice;
-}
-
-template <class T>
-std::vector<T> counts(std::initializer_list<std::uint32_t> numbers) {
-    std::vector<T> bits;
-    for (auto const number : numbers) {
-        bits.push_back(ds::as_value<T>(number));
-    }
-    return bits;
 }
 
 }  // namespace
@@ -109,37 +99,6 @@ TEST_CASE("balance loss: 1 when all experts are used alike, larger when one take
     CHECK(loss[0] == doctest::Approx(1).epsilon(1e-6));
     ds::ops::balance_loss<1>(cpu, f, l, ds::Rows<double const, 4>{skewed.data(), kTokens});
     CHECK(loss[0] == doctest::Approx(4 * 0.9 / 1.2));
-}
-
-TEST_CASE("update_bias: towards the mean load by one speed, not at the mean, and the counts start again") {
-    ds::Cpu cpu{{.threads = 1}};
-    float bias[4] = {0.5F, 0, 0, 0};
-    auto load = counts<float>({6, 4, 2, 4});
-    ds::ops::update_bias(cpu, bias, load.data(), 4, 0.25);
-    CHECK(bias[0] == 0.25F);
-    CHECK(bias[1] == 0);
-    CHECK(bias[2] == 0.25F);
-    CHECK(bias[3] == 0);
-    CHECK(load == counts<float>({0, 0, 0, 0}));
-    auto again = counts<float>({8, 2, 3, 3});  // one falls, three rise
-    ds::ops::update_bias(cpu, bias, again.data(), 4, 0.25, true);
-    CHECK(bias[0] == 0.25F - 0.375F);
-    CHECK(bias[1] == 0.125F);
-    CHECK(bias[2] == 0.375F);
-}
-
-TEST_CASE_TEMPLATE("update_bias: counts are compared exactly, also above 2^24, and the speed is a double", T,
-                   float, double) {
-    ds::Cpu cpu{{.threads = 1}};
-    T bias[3] = {};
-    auto load = counts<T>({(1U << 24U) + 1, 1U << 24U, 1U << 24U});
-    ds::ops::update_bias(cpu, bias, load.data(), 3, 1e-3);
-    CHECK(bias[0] == static_cast<T>(-1e-3));
-    CHECK(bias[1] == static_cast<T>(1e-3));
-    T even[3] = {};
-    auto equal = counts<T>({0xFFFF'FFFFU, 0xFFFF'FFFFU, 0xFFFF'FFFFU});
-    ds::ops::update_bias(cpu, even, equal.data(), 3, 1e-3);
-    CHECK(even[0] == 0);
 }
 
 TEST_CASE("route: the scale of a double router is a double") {

@@ -151,11 +151,11 @@ TEST_CASE("ignored targets: a step or an evaluation in which none counts is refu
     ds::Weights<M, double, ds::Cpu> weights{cpu};
     ds::initialize(cpu, weights, ds::Seed{1});
     Trainer trainer{cpu, weights, {}};
-    CHECK_THROWS_WITH_AS(trainer.step({&batch, 1}), "Trainer::step: no target that counts in 1 batches",
+    CHECK_THROWS_WITH_AS(trainer.step({&batch, 1}), "training: no target that counts in 1 batches",
                          ds::Error);
-    CHECK_THROWS_WITH_AS(trainer.evaluate({&batch, 1}),
-                         "Trainer::evaluate: no target that counts in 1 batches", ds::Error);
-    CHECK_THROWS_WITH_AS(trainer.step({}), "Trainer::step: no target that counts in 0 batches", ds::Error);
+    CHECK_THROWS_WITH_AS(trainer.evaluate({&batch, 1}), "evaluation: no target that counts in 1 batches",
+                         ds::Error);
+    CHECK_THROWS_WITH_AS(trainer.step({}), "training: no target that counts in 0 batches", ds::Error);
     CHECK(trainer.progress().step == 0);
     // Beside one that has some it is of no consequence.
     ds::Batch const both[] = {batch, good.batch()};

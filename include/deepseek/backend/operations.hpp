@@ -30,6 +30,9 @@ struct ExpandValues {};
 // ops/cross_entropy.hpp
 struct CrossEntropy {};
 struct CrossEntropyLoss {};
+// ops/expert_load.hpp
+struct CollectLoads {};
+struct UpdateBiases {};
 // ops/rms_norm.hpp
 struct RmsNorm {};
 struct RmsNormBackward {};

@@ -225,7 +225,7 @@ struct moe_rules {
 ///            SwiGLU<SharedHidden>, none where that is 0
 /// Precision: router logits, affinities and gates in accumulate_t of the weights
 /// Balance:   the router's bias is state: the optimizer never touches it; backward counts the experts' load in its
-///            gradient, and ops::update_bias applies it once per optimizer step
+///            gradient, and ops::update_biases applies it once per optimizer step
 /// Source:    DeepSeek-V3 technical report, 2.1.2
 template <int Experts, int TopK, index_t Hidden, index_t SharedHidden = 0, Routing Route = Routing{}>
 struct MoE

@@ -13,6 +13,14 @@
 
 namespace deepseek::inline DEEPSEEK_ABI::ops {
 
+/// *total += value, known to the host.
+///
+/// Shapes:    total in the backend's memory
+template <class B>
+void add_value(B& be, double* total, double value) {
+    be.for_each(1, 1, generic::AddValue{total, value});
+}
+
 /// *total += factor · the sum of x.
 ///
 /// Shapes:    x [rows, 1]; total in the backend's memory

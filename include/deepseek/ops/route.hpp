@@ -104,21 +104,6 @@ void balance_loss(B& be, Rows<T, Experts> load, Rows<T, 1> loss,
     }
 }
 
-/// One step of auxiliary-loss-free balancing: the bias of every expert above the mean load falls by `speed`, that of
-/// every one below rises by it; an expert at the mean keeps its own. The counts are set to zero. With `zero_mean` the
-/// mean of these changes is taken from each, so that the biases do not drift together.
-///
-/// Shapes:    bias, load [experts]; load counts (token, choice) pairs over one whole optimizer step: see count_t
-/// Source:    DeepSeek-V3 technical report, 2.1.2; torchtitan (zero_mean)
-template <class B, class T>
-void update_bias(B& be, T* bias, T* load, index_t experts, double speed, bool zero_mean = false) {
-    if constexpr (requires { update_bias_impl(be, bias, load, experts, speed, zero_mean); }) {
-        update_bias_impl(be, bias, load, experts, speed, zero_mean);
-    } else {
-        be.for_each(1, experts, generic::UpdateBias<T>{bias, load, experts, speed, zero_mean});
-    }
-}
-
 }  // namespace deepseek::inline DEEPSEEK_ABI::ops
 
 #endif

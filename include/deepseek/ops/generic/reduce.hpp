@@ -29,6 +29,14 @@ struct SquaredBlock {
     }
 };
 
+/// One call in all.
+struct AddValue {
+    double* total;
+    double value;
+
+    DEEPSEEK_HD void operator()(index_t) const { *total += value; }
+};
+
 /// One call in all: total += factor · the sum of x.
 template <class T>
 struct AddSum {

@@ -274,40 +274,6 @@ struct BalanceSequence {
     }
 };
 
-template <class T>
-struct UpdateBias {
-    T* bias;
-    T* load;
-    index_t experts;
-    double speed;
-    bool zero_mean;
-
-    DEEPSEEK_HD void operator()(index_t) const {
-        std::uint64_t total = 0;
-        for (index_t e = 0; e < experts; ++e) {
-            total += count_in(load[e]);
-        }
-        double drift = 0;  // directions that are not balanced by others
-        if (zero_mean) {
-            for (index_t e = 0; e < experts; ++e) {
-                drift += direction(load[e], total);
-            }
-            drift /= static_cast<double>(experts);
-        }
-        for (index_t e = 0; e < experts; ++e) {
-            bias[e] += static_cast<T>(speed * (direction(load[e], total) - drift));
-            load[e] = as_value<T>(0);
-        }
-    }
-
-private:
-    // 1 below the mean, -1 above it.
-    DEEPSEEK_HD double direction(T count, std::uint64_t total) const {
-        auto const times_experts = std::uint64_t{count_in(count)} * static_cast<std::uint64_t>(experts);
-        return times_experts < total ? 1 : times_experts > total ? -1 : 0;
-    }
-};
-
 }  // namespace deepseek::inline DEEPSEEK_ABI::ops::generic
 
 #endif

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+#ifndef DEEPSEEK_CORE_SEGMENTS_HPP
+#define DEEPSEEK_CORE_SEGMENTS_HPP
+
+#include <deepseek/core/buffer.hpp>
+#include <deepseek/core/dtype.hpp>
+#include <deepseek/core/each_tensor.hpp>
+#include <deepseek/core/index.hpp>
+#include <deepseek/core/visit.hpp>
+
+#include <type_traits>
+#include <vector>
+
+// Operations on whole sets of tensors (norm, AdamW, balancing) are one launch each: what they have to know of every
+// tensor stands in a table in the backend's memory, written once.
+
+namespace deepseek::inline DEEPSEEK_ABI {
+
+/// One tensor of a set.
+struct Segment {
+    /// A launch over a set is one call per block; a block never spans two tensors.
+    static constexpr index_t kBlock = 8192;
+
+    index_t begin = 0;            ///< elements from the start of the set
+    index_t size = 0;             ///< elements
+    index_t blocks_before = 0;    ///< of all segments before it …
+    index_t elements_before = 0;  ///< … likewise
+    bool decays = false;          ///< weight decay acts on it
+
+    constexpr index_t blocks() const { return ceil_div(size, kBlock); }
+};
+
+/// Some of the tensors of a set, in their order; the table is in the backend's memory. Non-owning.
+struct Segments {
+    Segment const* data = nullptr;
+    index_t count = 0;
+    index_t blocks = 0;    ///< of all segments
+    index_t elements = 0;  ///< of all segments
+};
+
+/// Owns the table of the tensors of M for which wanted(info) is true. It is for sets with elements of T throughout.
+///
+/// Errors:    what the backend throws when memory is short
+template <class M, class T, class B>
+class SegmentTable {
+    static_assert(std::is_same_v<T, accumulate_t<T>>, "SegmentTable: T must be float or double");
+
+public:
+    template <class F>
+    SegmentTable(B& backend, F const& wanted) {
+        std::vector<Segment> all;
+        each_tensor<M, T>([&](Info const& info, Place const& place) {
+            if (wanted(info)) {
+                all.push_back({place.offset / static_cast<index_t>(sizeof(T)), place.size(), view_.blocks,
+                               view_.elements, info.role == Role::decayed});
+                view_.blocks += all.back().blocks();
+                view_.elements += place.size();
+            }
+        });
+        view_.count = static_cast<index_t>(all.size());
+        memory_ = Buffer<B>(backend, view_.count * static_cast<index_t>(sizeof(Segment)));
+        backend.copy_from_host(memory_.data(), all.data(), memory_.bytes());
+        view_.data = reinterpret_cast<Segment const*>(memory_.data());
+    }
+
+    Segments const& view() const { return view_; }
+
+private:
+    Buffer<B> memory_;
+    Segments view_;
+};
+
+}  // namespace deepseek::inline DEEPSEEK_ABI
+
+#endif

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: MIT
+#ifndef DEEPSEEK_TRAIN_CLIP_HPP
+#define DEEPSEEK_TRAIN_CLIP_HPP
+
+#include <deepseek/core/each_tensor.hpp>
+#include <deepseek/core/index.hpp>
+#include <deepseek/core/visit.hpp>
+#include <deepseek/ops/reduce.hpp>
+#include <deepseek/train/accumulate.hpp>
+#include <deepseek/train/options.hpp>
+#include <deepseek/train/progress.hpp>
+
+#include <cmath>
+#include <cstddef>
+#include <type_traits>
+
+// The second part of an optimizer step: what the gradients add up to, and by how much they are too long.
+
+namespace deepseek::inline DEEPSEEK_ABI {
+
+/// Computes the norm of a step's gradients, waits for all that the step has computed, and says what an update should do.
+/// Nothing else in a step waits.
+///
+/// Units:     gradients of a norm above options.clip_norm are scaled to it
+template <class M, class T, class B>
+StepReport<StepSums<M, T, B>::depth> clip(B& be, StepSums<M, T, B>& sums, TrainOptions const& options,
+                                          index_t step) {
+    be.fill_zero(sums.squares(), sizeof(double));
+    each_tensor<M, T>([&](Info const& info, Place const& place) {
+        if (info.role != Role::state) {
+            auto const* const gradient = elements_at<T>(sums.gradients().data(), place);
+            ops::sum_of_squares(be, sums.squares(), static_cast<T const*>(gradient), place.size());
+        }
+    });
+    sums.read();
+    auto report = sums.report();
+    report.step = step;
+    report.total_loss = report.losses.main + report.losses.balance;
+    for (auto const loss : report.losses.mtp) {
+        report.total_loss +=
+            options.mtp_weight_at(step) / static_cast<double>(report.losses.mtp.size()) * loss;
+    }
+    report.rate = options.schedule(step);
+    if (options.clip_norm > 0 && report.norm > options.clip_norm) {
+        report.gradient_scale = options.clip_norm / report.norm;
+    }
+    report.skipped = !std::isfinite(report.total_loss) || !std::isfinite(report.norm);
+    return report;
+}
+
+}  // namespace deepseek::inline DEEPSEEK_ABI
+
+#endif
