@@ -2,6 +2,7 @@
 #include <deepseek/backend/operations.hpp>
 #include <deepseek/core/arena.hpp>
 #include <deepseek/core/rope.hpp>
+#include <deepseek/core/rotation.hpp>
 #include <deepseek/core/view.hpp>
 #include <deepseek/ops/adamw.hpp>
 #include <deepseek/ops/elementwise.hpp>
@@ -9,6 +10,7 @@
 
 #include <doctest/doctest.h>
 
+#include <cstdint>
 #include <string>
 
 namespace ds = deepseek;
@@ -17,7 +19,7 @@ namespace elsewhere {
 
 // A backend that brings operations of its own and lacks everything the reference loops would need.
 struct Special {
-    using own = ds::OperationList<ds::ops::Add>;
+    using own = ds::OperationList<ds::ops::Add, ds::ops::Rotate>;
     std::string called{};
 };
 
@@ -29,12 +31,11 @@ template <class T>
 void adamw_impl(Special& be, T*, T const*, T*, T*, ds::index_t, ds::ops::AdamWStep const&) {
     be.called += "adamw ";
 }
-template <ds::index_t Heads, ds::index_t HeadStride, ds::index_t Offset, class T, ds::index_t C,
-          ds::index_t Dim>
-void rotate_impl(Special& be, ds::Rows<T, C>, ds::ops::RotaryTable<Dim> const&, ds::index_t, ds::index_t,
-                 ds::ops::Direction, std::int32_t const*) {
-    be.called +=
-        "rotate " + std::to_string(Heads) + ' ' + std::to_string(HeadStride) + ' ' + std::to_string(Offset);
+template <class T>
+void compute(ds::ops::Rotate, Special& be, ds::Strided<T> x, ds::Rotation const& rotation,
+             std::int32_t const*) {
+    be.called += "rotate " + std::to_string(rotation.heads) + ' ' + std::to_string(rotation.head_stride) +
+                 ' ' + std::to_string(x.cols);
 }
 
 }  // namespace elsewhere
@@ -46,5 +47,5 @@ TEST_CASE("operations: what a backend lists is its own function, not the referen
     ds::ops::add(be, x, x, x);
     ds::ops::adamw(be, memory, memory, memory, memory, 8, {});
     ds::ops::rotate<2, 4, 1>(be, x, ds::ops::RotaryTable<2>{ds::Rope{}}, 1, 0);
-    CHECK(be.called == "add adamw rotate 2 4 1");
+    CHECK(be.called == "add adamw rotate 2 4 7");
 }

@@ -10,6 +10,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 #include <vector>
 
 namespace ds = deepseek;
@@ -80,7 +81,7 @@ TEST_CASE("rotate: turns (1, 2, 3, 4) at position 3 to the published values, in 
 }
 
 TEST_CASE_TEMPLATE("rotate: every head of every row at its position, in both layouts and directions", T,
-                   float, double) {
+                   float, double, ds::bf16) {
     constexpr index_t length = 60;
     constexpr index_t first = 5;
     auto const x = Table<T, kWidth>::random(3 * length, 1);
@@ -220,7 +221,8 @@ TEST_CASE("rotary embedding: what makes no sense is refused") {
     CHECK_NOTHROW(rotate(cpu, none, table, 0, 0));
 }
 
-TEST_CASE_TEMPLATE("rotate: positions count from the beginning of the row's document", T, float, double) {
+TEST_CASE_TEMPLATE("rotate: positions count from the beginning of the row's document", T, float, double,
+                   ds::bf16) {
     ds::ops::RotaryTable<kDim> const table{ds::Rope{}};
     std::vector<std::int32_t> const starts{0, 0, 0, 3, 3, 5, 5, 5, 5, 5, 0, 1, 1, 1, 1, 1, 1, 1, 1, 9};
     auto const x = Table<T, kWidth>::random(20, 4);
@@ -242,4 +244,41 @@ TEST_CASE_TEMPLATE("rotate: positions count from the beginning of the row's docu
             }
             CHECK(difference(y.doubles(), expected.doubles()) < rounding<T>(16));
         });
+}
+
+TEST_CASE_TEMPLATE("rotate: parts of any width, whole vectors of pairs and a rest, or wider than one piece",
+                   Dim, std::integral_constant<index_t, 8>, std::integral_constant<index_t, 64>,
+                   std::integral_constant<index_t, 148>, std::integral_constant<index_t, 390>) {
+    constexpr auto dim = Dim::value;
+    constexpr index_t heads = 2;
+    constexpr index_t stride = dim + 1;
+    constexpr index_t offset = 3;
+    constexpr index_t width = offset + stride + dim;
+    auto const x = Table<float, width>::random(5, 6);
+    for (bool const interleaved : {true, false}) {
+        CAPTURE(interleaved);
+        ds::ops::RotaryTable<dim> const table{ds::Rope{.interleaved = interleaved}};
+        auto expected = x.doubles();
+        for (index_t row = 0; row < 5; ++row) {
+            for (index_t head = 0; head < heads; ++head) {
+                auto* const v = expected.data() + row * width + offset + head * stride;
+                for (index_t i = 0; i < dim / 2; ++i) {
+                    auto const angle = static_cast<float>(40 + row) * table.inverse_frequency[i];
+                    auto& a = interleaved ? v[2 * i] : v[i];
+                    auto& b = interleaved ? v[2 * i + 1] : v[i + dim / 2];
+                    reference::turn(a, b, static_cast<double>(angle));
+                }
+            }
+        }
+        on_every_backend(
+            [&](auto& be) {
+                auto y = x;
+                ds::ops::rotate<heads, stride, offset>(be, y.view(), table, 5, 40);
+                return y;
+            },
+            [&](Table<float, width> const& y) {
+                CHECK(difference(y.doubles(), expected) < rounding<float>(4));
+                CHECK(y.guards_untouched());
+            });
+    }
 }

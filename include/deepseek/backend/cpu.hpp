@@ -12,6 +12,7 @@
 #include <deepseek/backend/cpu/rows/cross_entropy.hpp>
 #include <deepseek/backend/cpu/rows/embedding.hpp>
 #include <deepseek/backend/cpu/rows/rms_norm.hpp>
+#include <deepseek/backend/cpu/rows/rope.hpp>
 #include <deepseek/backend/cpu/rows/swiglu.hpp>
 #include <deepseek/backend/operations.hpp>
 #include <deepseek/core/arena.hpp>
@@ -49,7 +50,8 @@ public:
                               ops::SwiGLU,             //
                               ops::SwiGLUBackward,     //
                               ops::BiasBackward,       //
-                              ops::EmbedBackward>;
+                              ops::EmbedBackward,      //
+                              ops::Rotate>;
 
     struct Options {
         int threads = 0;  ///< 0: as many as the machine runs at once

@@ -54,6 +54,8 @@ struct ApplyDropout {};
 // ops/embedding.hpp
 struct Embed {};
 struct EmbedBackward {};
+// ops/rope.hpp
+struct Rotate {};
 // ops/shift.hpp
 struct ShiftTokens {};
 struct FindDocumentStarts {};

@@ -201,9 +201,9 @@ inline HuggingFaceConfig canonical(HuggingFaceConfig config) {
     if (auto& yarn = config.yarn) {
         bool const both = yarn->mscale != 0 && yarn->mscale_all_dim != 0;
         if (yarn->attention_factor == 0) {
-            yarn->attention_factor = both ? ops::generic::yarn_mscale(yarn->factor, yarn->mscale) /
-                                                ops::generic::yarn_mscale(yarn->factor, yarn->mscale_all_dim)
-                                          : ops::generic::yarn_mscale(yarn->factor, 1);
+            yarn->attention_factor = both ? ops::yarn_mscale(yarn->factor, yarn->mscale) /
+                                                ops::yarn_mscale(yarn->factor, yarn->mscale_all_dim)
+                                          : ops::yarn_mscale(yarn->factor, 1);
         }
         yarn->mscale = 0;  // acts through the attention factor alone
     }

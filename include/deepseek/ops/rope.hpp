@@ -4,11 +4,13 @@
 
 #include <deepseek/core/error.hpp>
 #include <deepseek/core/index.hpp>
-#include <deepseek/core/rope.hpp>
+#include <deepseek/core/rotation.hpp>
 #include <deepseek/core/view.hpp>
-#include <deepseek/ops/generic/rope.hpp>
+#include <deepseek/ops/call.hpp>
+#include <deepseek/ops/reference/rope.hpp>
 #include <deepseek/ops/rotary_table.hpp>
 
+#include <algorithm>
 #include <cstdint>
 
 namespace deepseek::inline DEEPSEEK_ABI::ops {
@@ -21,7 +23,7 @@ enum class Direction : bool { forward, backward };
 /// Backward rotates the other way.
 ///
 /// Shapes:    x [rows, C], rows a multiple of length; starts [rows], at most r % length, or null
-/// Precision: angles as RotaryTable says; cosine and sine within an ulp of x's type
+/// Precision: angles as RotaryTable says; cosine and sine within an ulp of x's accumulate_t
 /// Errors:    ShapeError if the rows are not whole sequences or the first position is negative
 /// Source:    Su et al. 2021
 template <index_t Heads, index_t HeadStride, index_t Offset, class B, class T, index_t C, index_t Dim>
@@ -36,14 +38,19 @@ void rotate(B& be, Rows<T, C> x, RotaryTable<Dim> const& table, index_t length, 
     expects<ShapeError>(length > 0 && x.rows % length == 0, "rotate: ", x.rows, " rows are not sequences of ",
                         length);
     expects<ShapeError>(first >= 0, "rotate: the first position is ", first);
-    if constexpr (requires {
-                      rotate_impl<Heads, HeadStride, Offset>(be, x, table, length, first, direction, starts);
-                  }) {
-        rotate_impl<Heads, HeadStride, Offset>(be, x, table, length, first, direction, starts);
-    } else {
-        using Body = generic::Rotate<T, C, Dim, Heads, HeadStride, Offset>;
-        be.for_each(x.rows, 8 * Dim + 2 * Heads * Dim,
-                    Body{x, table, length, first, direction == Direction::backward, starts});
+    Rotation rotation{.attention_factor = table.attention_factor,
+                      .step = table.interleaved ? 2 : 1,
+                      .gap = table.interleaved ? 1 : Dim / 2,
+                      .heads = Heads,
+                      .head_stride = HeadStride,
+                      .length = length,
+                      .first = first,
+                      .backward = direction == Direction::backward};
+    for (index_t begin = 0; begin < Dim / 2; begin += Rotation::kMostPairs) {
+        rotation.pairs = std::min(Rotation::kMostPairs, Dim / 2 - begin);
+        std::copy_n(table.inverse_frequency + begin, rotation.pairs, rotation.inverse_frequency);
+        auto const column = Offset + rotation.step * begin;
+        call<Rotate>(be, Strided<T>{x.data + column, x.rows, C - column, x.stride}, rotation, starts);
     }
 }
 

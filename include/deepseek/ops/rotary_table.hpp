@@ -12,12 +12,10 @@
 
 namespace deepseek::inline DEEPSEEK_ABI::ops {
 
-namespace generic {
-// How much YaRN raises the temperature of attention with a stretch `factor`.
+/// How much YaRN raises the temperature of attention with a stretch `factor`.
 constexpr double yarn_mscale(double factor, double mscale) {
     return factor <= 1 ? 1.0 : 0.1 * mscale * deepseek::detail::constant::log(factor) + 1.0;
 }
-}  // namespace generic
 
 /// Angles per position of a rotary part of width Dim: pair i turns by position * inverse_frequency[i]. Declare it
 /// constexpr: it depends on the model's type alone.
@@ -68,10 +66,10 @@ struct RotaryTable {
         if (yarn.attention_factor != 0) {
             attention_factor = yarn.attention_factor;
         } else if (yarn.mscale != 0 && yarn.mscale_all_dim != 0) {
-            attention_factor = generic::yarn_mscale(yarn.factor, yarn.mscale) /
-                               generic::yarn_mscale(yarn.factor, yarn.mscale_all_dim);
+            attention_factor =
+                yarn_mscale(yarn.factor, yarn.mscale) / yarn_mscale(yarn.factor, yarn.mscale_all_dim);
         } else {
-            attention_factor = generic::yarn_mscale(yarn.factor, 1);
+            attention_factor = yarn_mscale(yarn.factor, 1);
         }
     }
 };
@@ -81,7 +79,7 @@ struct RotaryTable {
 /// Source:    DeepSeek-V3 model code: mscale_all_dim decides, the attention factor of RotaryTable comes on top
 constexpr double softmax_scale(index_t qk_dim, Rope const& rope) {
     expects(qk_dim > 0, "softmax_scale: the width of a query is ", qk_dim);
-    auto const mscale = generic::yarn_mscale(rope.yarn.factor, rope.yarn.mscale_all_dim);
+    auto const mscale = yarn_mscale(rope.yarn.factor, rope.yarn.mscale_all_dim);
     return mscale * mscale / deepseek::detail::constant::sqrt(static_cast<double>(qk_dim));
 }
 

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: MIT
+#ifndef DEEPSEEK_BACKEND_CPU_ROWS_ROPE_HPP
+#define DEEPSEEK_BACKEND_CPU_ROWS_ROPE_HPP
+
+#include <deepseek/backend/cpu/eigen.hpp>
+#include <deepseek/backend/operations.hpp>
+#include <deepseek/core/dtype.hpp>
+#include <deepseek/core/index.hpp>
+#include <deepseek/core/rotation.hpp>
+#include <deepseek/core/view.hpp>
+#include <deepseek/detail/math.hpp>
+
+#include <complex>
+#include <concepts>
+#include <cstdint>
+#include <type_traits>
+
+namespace deepseek::inline DEEPSEEK_ABI {
+
+class Cpu;
+
+namespace cpu::rows {
+
+// Pairs that are turned at once; what is left at the end is turned one by one.
+inline constexpr index_t kPairs = 8;
+static_assert(Rotation::kMostPairs % kPairs == 0);
+
+// Cosines and sines of the angles of one position, side by side for pairs that are, else in two rows.
+template <class S>
+struct Turns {
+    S cos_sin[2 * Rotation::kMostPairs];
+
+    Turns(Rotation const& r, float position) {
+        auto const sin_size = r.backward ? -r.attention_factor : r.attention_factor;
+        for (index_t begin = 0; begin < r.pairs; begin += kPairs) {  // frequencies behind the last are 0
+            S cos[kPairs];
+            S sin[kPairs];
+            for (index_t i = 0; i < kPairs; ++i) {
+                // A product of floats, as everyone who trains these models computes it: see ops::RotaryTable.
+                auto const angle = static_cast<double>(position * r.inverse_frequency[begin + i]);
+                auto const exact = deepseek::detail::sin_cos(angle);
+                cos[i] = static_cast<S>(exact.cos * r.attention_factor);
+                sin[i] = static_cast<S>(exact.sin * sin_size);
+            }
+            if (r.step == 2) {
+                for (index_t i = 0; i < kPairs; ++i) {
+                    cos_sin[2 * (begin + i)] = cos[i];
+                    cos_sin[2 * (begin + i) + 1] = sin[i];
+                }
+            } else {
+                for (index_t i = 0; i < kPairs; ++i) {
+                    cos_sin[begin + i] = cos[i];
+                    cos_sin[Rotation::kMostPairs + begin + i] = sin[i];
+                }
+            }
+        }
+    }
+};
+
+template <class T>
+using Pairs =
+    Eigen::Map<std::conditional_t<std::is_const_v<T>, Eigen::Array<std::remove_const_t<T>, kPairs, 1> const,
+                                  Eigen::Array<T, kPairs, 1>>>;
+
+template <class S>
+void turn_pair(S& v, S& w, S cos, S sin) {
+    auto const a = v;
+    auto const b = w;
+    v = a * cos - b * sin;
+    w = a * sin + b * cos;
+}
+
+template <class S>
+void turn(S* v, Rotation const& r, Turns<S> const& turns) {
+    auto const whole = r.pairs / kPairs * kPairs;
+    if (r.step == 2) {  // as complex numbers, which the standard lets them be seen as
+        auto* const pairs = reinterpret_cast<std::complex<S>*>(v);
+        auto const* const by = reinterpret_cast<std::complex<S> const*>(turns.cos_sin);
+        for (index_t i = 0; i < whole; i += kPairs) {
+            Pairs<std::complex<S>>(pairs + i) *= Pairs<std::complex<S> const>(by + i);
+        }
+        for (auto i = whole; i < r.pairs; ++i) {
+            turn_pair(v[2 * i], v[2 * i + 1], turns.cos_sin[2 * i], turns.cos_sin[2 * i + 1]);
+        }
+        return;
+    }
+    auto* const w = v + r.gap;
+    auto const* const cos = turns.cos_sin;
+    auto const* const sin = turns.cos_sin + Rotation::kMostPairs;
+    for (index_t i = 0; i < whole; i += kPairs) {
+        Eigen::Array<S, kPairs, 1> const a = Pairs<S>(v + i);
+        Eigen::Array<S, kPairs, 1> const b = Pairs<S>(w + i);
+        Pairs<S>(v + i) = a * Pairs<S const>(cos + i) - b * Pairs<S const>(sin + i);
+        Pairs<S>(w + i) = a * Pairs<S const>(sin + i) + b * Pairs<S const>(cos + i);
+    }
+    for (auto i = whole; i < r.pairs; ++i) {
+        turn_pair(v[i], w[i], cos[i], sin[i]);
+    }
+}
+
+// Rows of another type than that of the arithmetic: in a copy.
+template <class T, class S>
+requires(!std::is_same_v<T, S>) void turn(T* v, Rotation const& r, Turns<S> const& turns) {
+    S copy[2 * Rotation::kMostPairs];
+    auto packed = r;
+    packed.gap = r.step == 2 ? 1 : r.pairs;
+    auto* const w = v + (r.step == 2 ? r.pairs : r.gap);
+    for (index_t i = 0; i < r.pairs; ++i) {
+        copy[i] = convert<S>(v[i]);
+        copy[r.pairs + i] = convert<S>(w[i]);
+    }
+    turn(static_cast<S*>(copy), packed, turns);
+    for (index_t i = 0; i < r.pairs; ++i) {
+        v[i] = convert<T>(copy[i]);
+        w[i] = convert<T>(copy[r.pairs + i]);
+    }
+}
+
+}  // namespace cpu::rows
+
+template <std::same_as<Cpu> B, class T>
+void compute(ops::Rotate, B& be, Strided<T> x, Rotation const& rotation, std::int32_t const* starts) {
+    be.for_each(x.rows, 16 * rotation.pairs + 4 * rotation.heads * rotation.pairs,
+                [&, x, starts](index_t row) {
+                    auto const& r = rotation;
+                    auto const start = starts == nullptr ? 0 : index_t{starts[row]};
+                    cpu::rows::Turns<accumulate_t<T>> const turns(
+                        r, static_cast<float>(r.first + row % r.length - start));
+                    for (index_t head = 0; head < r.heads; ++head) {
+                        cpu::rows::turn(x.row(row) + head * r.head_stride, r, turns);
+                    }
+                });
+}
+
+}  // namespace deepseek::inline DEEPSEEK_ABI
+
+#endif
