@@ -12,6 +12,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -113,7 +114,13 @@ Results<T, W> attend(auto& be, Inputs<T, W> const& in) {
 template <class T, class W>
 double tolerance(index_t length) {
     auto const key_width = static_cast<double>(W::nope + W::rope);
-    return rounding<T>(4 * (key_width * std::sqrt(key_width) + static_cast<double>(W::value + length)));
+    if constexpr (std::is_same_v<T, ds::bf16>) {
+        // Sums are in float. What is rounded to 8 bits is every output, and the output that delta is taken of: a sum of
+        // `value` products of about one whose error every score gradient of the row then has.
+        return (2 + std::sqrt(static_cast<double>(W::value))) / 256;
+    }
+    return rounding<ds::accumulate_t<T>>(
+        4 * (key_width * std::sqrt(key_width) + static_cast<double>(W::value + length)));
 }
 
 inline ds::Dropout dropping(double rate) { return {rate, ds::RandomKey{ds::Seed{5}}}; }

@@ -59,6 +59,13 @@ TEST_CASE_TEMPLATE("attention: forward and backward agree with their formulas", 
     check_against_formula<T, Even>(300, 300, {.sequences = 2});
 }
 
+TEST_CASE("attention: activations of bf16 are summed in float and rounded once") {
+    check_against_formula<ds::bf16, Wide>(7, 7, {.sequences = 3});
+    check_against_formula<ds::bf16, Usual>(64, 64, {.sequences = 2});
+    check_against_formula<ds::bf16, Wide>(70, 70, {.sequences = 2, .dropout = dropping(0.3F)});
+    check_against_formula<ds::bf16, Even>(130, 130, {});
+}
+
 TEST_CASE_TEMPLATE("attention: queries may be the last of their sequence, or see all of it", T, float,
                    double) {
     check_against_formula<T, Wide>(1, 130, {.sequences = 2});

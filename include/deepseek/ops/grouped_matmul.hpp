@@ -58,8 +58,8 @@ void grouped_matmul_tn(B& be, Matrix<T, Stack, In> dw, Rows<Y, Out> dy, Rows<X, 
     static_assert(Stack % Out == 0, "grouped_matmul_tn: dw is not a stack of [Out, In]");
     expects<ShapeError>(dy.rows == x.rows, "grouped_matmul_tn: dy has ", dy.rows, " rows, x has ", x.rows);
     if (x.rows > 0) {
-        call<GroupedMatmulTn>(be, dw.strided(), Strided<T const>(dy.strided()), Strided<T const>(x.strided()),
-                              offsets, Stack / Out, true);
+        call<GroupedMatmulTn>(be, dw.strided(), Strided<std::remove_const_t<Y> const>(dy.strided()),
+                              Strided<std::remove_const_t<X> const>(x.strided()), offsets, Stack / Out, true);
     }
 }
 

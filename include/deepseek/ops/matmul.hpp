@@ -45,14 +45,17 @@ void matmul_nn(B& be, Rows<T, In> dx, Rows<X, Out> dy, Matrix<W, Out, In> w, Wri
 /// dw += dyᵀ · x: the gradient of a linear layer's weight. Gradients accumulate; this always adds.
 ///
 /// Shapes:    dw [Out, In]; dy [rows, Out]; x [rows, In]
+/// Precision: sums in accumulate_t of the activations; dw may be of that type, too
 /// Errors:    ShapeError if dy and x differ in rows
 template <class B, class T, class Y, class X, index_t In, index_t Out>
 void matmul_tn(B& be, Matrix<T, Out, In> dw, Rows<Y, Out> dy, Rows<X, In> x) {
-    static_assert(std::is_same_v<T, std::remove_const_t<X>> && std::is_same_v<T, std::remove_const_t<Y>>,
-                  "matmul_tn: dw, dy and x differ in type");
+    using A = std::remove_const_t<X>;
+    static_assert(std::is_same_v<A, std::remove_const_t<Y>>, "matmul_tn: dy and x differ in type");
+    static_assert(std::is_same_v<T, A> || std::is_same_v<T, accumulate_t<A>>,
+                  "matmul_tn: dw is neither of the activations' type nor of that of their sums");
     expects<ShapeError>(dy.rows == x.rows, "matmul_tn: dy has ", dy.rows, " rows, x has ", x.rows);
     if (x.rows > 0) {
-        call<Matmul>(be, dw.strided(), Strided<T const>(dy.strided()), true, Strided<T const>(x.strided()),
+        call<Matmul>(be, dw.strided(), Strided<A const>(dy.strided()), true, Strided<A const>(x.strided()),
                      false, true);
     }
 }
