@@ -223,9 +223,11 @@ void adamw(benchmark::State& state) {
     for (index_t i = 0; i < count; ++i) {
         second[i] *= second[i];
     }
+    Segment const all{.size = count, .decays = true};
+    Segments const set{&all, 1, all.blocks(), count};
     ops::AdamWStep const step{.rate = 1e-4, .weight_decay = 0.1};
     for (auto _ : state) {
-        ops::adamw(bench.cpu, weight, gradient, first, second, count, step);
+        ops::adamw(bench.cpu, weight, static_cast<float const*>(gradient), first, second, set, step);
     }
     count_bytes(state, 7 * count);
 }
@@ -234,9 +236,11 @@ void sum_of_squares(benchmark::State& state) {
     Bench bench(state);
     constexpr index_t count = index_t{1} << 23;
     auto* const x = bench.take<float>(count);
+    Segment const all{.size = count};
+    Segments const set{&all, 1, all.blocks(), count};
     double total = 0;
     for (auto _ : state) {
-        ops::sum_of_squares(bench.cpu, &total, x, count);
+        ops::sum_of_squares(bench.cpu, &total, static_cast<float const*>(x), set);
     }
     benchmark::DoNotOptimize(total);
     count_bytes(state, count);

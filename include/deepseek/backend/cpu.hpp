@@ -49,6 +49,7 @@ public:
                               ops::RmsNormBackward,    //
                               ops::SwiGLU,             //
                               ops::SwiGLUBackward,     //
+                              ops::AdamW,              //
                               ops::BiasBackward,       //
                               ops::EmbedBackward,      //
                               ops::Rotate>;

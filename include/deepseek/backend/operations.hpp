@@ -30,6 +30,12 @@ struct ExpandValues {};
 // ops/cross_entropy.hpp
 struct CrossEntropy {};
 struct CrossEntropyLoss {};
+// ops/adamw.hpp
+struct AdamW {};
+// ops/reduce.hpp
+struct AddValue {};
+struct AddSum {};
+struct SumOfSquares {};
 // ops/expert_load.hpp
 struct CollectLoads {};
 struct UpdateBiases {};

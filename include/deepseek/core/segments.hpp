@@ -36,6 +36,25 @@ struct Segments {
     index_t count = 0;
     index_t blocks = 0;    ///< of all segments
     index_t elements = 0;  ///< of all segments
+
+    struct Block {
+        index_t begin = 0;  ///< elements from the start of the set
+        index_t size = 0;
+        bool decays = false;
+    };
+    /// The number-th of all blocks; where the table can be read.
+    constexpr DEEPSEEK_HD Block block(index_t number) const {
+        index_t low = 0;  // the segment is in [low, high)
+        index_t high = count;
+        while (high - low > 1) {
+            auto const middle = (low + high) / 2;
+            (data[middle].blocks_before <= number ? low : high) = middle;
+        }
+        auto const& segment = data[low];
+        auto const done = (number - segment.blocks_before) * Segment::kBlock;
+        auto const left = segment.size - done;
+        return {segment.begin + done, left < Segment::kBlock ? left : Segment::kBlock, segment.decays};
+    }
 };
 
 /// Owns the table of the tensors of M for which wanted(info) is true. It is for sets with elements of T throughout.

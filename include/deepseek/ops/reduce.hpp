@@ -3,8 +3,10 @@
 #define DEEPSEEK_OPS_REDUCE_HPP
 
 #include <deepseek/core/index.hpp>
+#include <deepseek/core/segments.hpp>
 #include <deepseek/core/view.hpp>
-#include <deepseek/ops/generic/reduce.hpp>
+#include <deepseek/ops/call.hpp>
+#include <deepseek/ops/reference/reduce.hpp>
 
 #include <type_traits>
 
@@ -18,7 +20,7 @@ namespace deepseek::inline DEEPSEEK_ABI::ops {
 /// Shapes:    total in the backend's memory
 template <class B>
 void add_value(B& be, double* total, double value) {
-    be.for_each(1, 1, generic::AddValue{total, value});
+    call<AddValue>(be, total, value);
 }
 
 /// *total += factor · the sum of x.
@@ -28,42 +30,20 @@ void add_value(B& be, double* total, double value) {
 template <class B, class X>
 void add_sum(B& be, double* total, Rows<X, 1> x, double factor = 1) {
     using T = std::remove_const_t<X>;
-    Rows<T const, 1> const in = x;
-    if (in.rows == 0) {
-        return;
-    }
-    if constexpr (requires { add_sum_impl(be, total, in, factor); }) {
-        add_sum_impl(be, total, in, factor);
-    } else {
-        be.for_each(1, in.rows, generic::AddSum<T>{total, in, factor});
+    if (x.rows > 0) {
+        call<AddSum>(be, total, Strided<T const>(x.strided()), factor);
     }
 }
 
-/// *total += the sum of squares of `count` elements.
+/// *total += the sum of squares of all elements in the segments of a set.
 ///
 /// Precision: in double
-/// Cost:      reads x once; scratch of one double per 8192 elements
+/// Cost:      two launches; reads the set once; scratch of one double per block
 template <class B, class T>
-void sum_of_squares(B& be, double* total, T const* x, index_t count) {
-    if (count == 0) {
-        return;
+void sum_of_squares(B& be, double* total, T const* set, Segments const& segments) {
+    if (segments.blocks > 0) {
+        call<SumOfSquares>(be, total, set, segments);
     }
-    if constexpr (requires { sum_of_squares_impl(be, total, x, count); }) {
-        sum_of_squares_impl(be, total, x, count);
-    } else {
-        using Body = generic::SquaredBlock<T>;
-        auto const scope = be.scratch().scope();
-        auto const partial =
-            be.scratch().template rows<double, 1>(ceil_div(count, Body::kBlock));  // [blocks]
-        be.for_each(partial.rows, Body::kBlock, Body{partial.data, x, count});
-        be.for_each(1, partial.rows, generic::AddSum<double>{total, partial, 1});
-    }
-}
-
-/// The same of one tensor.
-template <class B, class X, index_t R, index_t C>
-void sum_of_squares(B& be, double* total, Matrix<X, R, C> x) {
-    sum_of_squares(be, total, static_cast<std::remove_const_t<X> const*>(x.data), Matrix<X, R, C>::size);
 }
 
 }  // namespace deepseek::inline DEEPSEEK_ABI::ops

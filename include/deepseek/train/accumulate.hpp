@@ -53,6 +53,7 @@ public:
     /// Errors:    what the backend throws when memory is short
     explicit StepSums(B& backend)
         : backend_(&backend),
+          learned_(backend, [](Info const& info) { return info.role != Role::state; }),
           routers_(backend, [](Info const& info) { return info.role == Role::state; }),
           gradients_(backend),
           values_(kLoads + static_cast<std::size_t>(routers_.view().elements)),
@@ -71,6 +72,8 @@ public:
         return {reinterpret_cast<T*>(gradients_.data()), gradients_.bytes() / static_cast<index_t>(sizeof(T)),
                 at(0), static_cast<index_t>(values_.size())};
     }
+    /// What is learned by gradients.
+    Segments const& learned() const { return learned_.view(); }
     /// The biases that balance the experts.
     Segments const& routers() const { return routers_.view(); }
 
@@ -105,6 +108,7 @@ private:
     double* at(std::size_t i) { return reinterpret_cast<double*>(sums_.data()) + i; }
 
     B* backend_;
+    SegmentTable<M, T, B> learned_;
     SegmentTable<M, T, B> routers_;
     Weights<M, T, B> gradients_;
     std::vector<double> values_;  // on the host

@@ -2,9 +2,7 @@
 #ifndef DEEPSEEK_TRAIN_CLIP_HPP
 #define DEEPSEEK_TRAIN_CLIP_HPP
 
-#include <deepseek/core/each_tensor.hpp>
 #include <deepseek/core/index.hpp>
-#include <deepseek/core/visit.hpp>
 #include <deepseek/ops/reduce.hpp>
 #include <deepseek/train/accumulate.hpp>
 #include <deepseek/train/options.hpp>
@@ -12,7 +10,6 @@
 
 #include <cmath>
 #include <cstddef>
-#include <type_traits>
 
 // The second part of an optimizer step: what the gradients add up to, and by how much they are too long.
 
@@ -26,12 +23,8 @@ template <class M, class T, class B>
 StepReport<StepSums<M, T, B>::depth> clip(B& be, StepSums<M, T, B>& sums, TrainOptions const& options,
                                           index_t step) {
     be.fill_zero(sums.squares(), sizeof(double));
-    each_tensor<M, T>([&](Info const& info, Place const& place) {
-        if (info.role != Role::state) {
-            auto const* const gradient = elements_at<T>(sums.gradients().data(), place);
-            ops::sum_of_squares(be, sums.squares(), static_cast<T const*>(gradient), place.size());
-        }
-    });
+    T const* const gradients = sums.buffers().gradients;
+    ops::sum_of_squares(be, sums.squares(), gradients, sums.learned());
     sums.read();
     auto report = sums.report();
     report.step = step;

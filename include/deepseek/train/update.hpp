@@ -2,9 +2,7 @@
 #ifndef DEEPSEEK_TRAIN_UPDATE_HPP
 #define DEEPSEEK_TRAIN_UPDATE_HPP
 
-#include <deepseek/core/each_tensor.hpp>
 #include <deepseek/core/index.hpp>
-#include <deepseek/core/visit.hpp>
 #include <deepseek/model/weights.hpp>
 #include <deepseek/ops/adamw.hpp>
 #include <deepseek/ops/expert_load.hpp>
@@ -35,23 +33,19 @@ void update(B& be, Weights<M, T, B>& weights, Moments<M, T, B>& moments, StepSum
             index_t updates) {
     auto const t = static_cast<double>(updates);
     auto const& adamw = options.adamw;
-    ops::AdamWStep constants{.rate = report.rate,
-                             .beta1 = adamw.beta1,
-                             .beta2 = adamw.beta2,
-                             .epsilon = adamw.epsilon,
-                             .correction1 = 1 - std::pow(adamw.beta1, t),
-                             .correction2 = 1 - std::pow(adamw.beta2, t),
-                             .gradient_scale = report.gradient_scale};
-    each_tensor<M, T>([&](Info const& info, Place const& place) {
-        if (info.role != Role::state) {
-            constants.weight_decay = info.role == Role::decayed ? adamw.weight_decay : 0;
-            T const* const gradient = elements_at<T>(sums.gradients().data(), place);
-            ops::adamw(be, elements_at<T>(weights.data(), place), gradient,
-                       elements_at<T>(moments.first.data(), place),
-                       elements_at<T>(moments.second.data(), place), place.size(), constants);
-        }
-    });
-    ops::update_biases(be, reinterpret_cast<T*>(weights.data()), sums.loads(), sums.routers(),
+    ops::AdamWStep const constants{.rate = report.rate,
+                                   .beta1 = adamw.beta1,
+                                   .beta2 = adamw.beta2,
+                                   .epsilon = adamw.epsilon,
+                                   .weight_decay = adamw.weight_decay,
+                                   .correction1 = 1 - std::pow(adamw.beta1, t),
+                                   .correction2 = 1 - std::pow(adamw.beta2, t),
+                                   .gradient_scale = report.gradient_scale};
+    auto const elements = [](Weights<M, T, B>& set) { return reinterpret_cast<T*>(set.data()); };
+    T const* const gradients = sums.buffers().gradients;
+    ops::adamw(be, elements(weights), gradients, elements(moments.first), elements(moments.second),
+               sums.learned(), constants);
+    ops::update_biases(be, elements(weights), sums.loads(), sums.routers(),
                        options.bias_speed_at(report.step), options.bias_zero_mean);
 }
 

@@ -3,10 +3,10 @@
 #define DEEPSEEK_BACKEND_CPU_ROWS_ADAMW_HPP
 
 #include <deepseek/backend/cpu/rows/sweep.hpp>
+#include <deepseek/backend/operations.hpp>
 #include <deepseek/core/index.hpp>
+#include <deepseek/core/segments.hpp>
 
-#include <algorithm>
-#include <cmath>
 #include <concepts>
 #include <limits>
 
@@ -16,31 +16,23 @@ class Cpu;
 
 namespace cpu::rows {
 
-// One block of a set of weights; constants as the operation's own, rounded once.
-template <class T>
+// As the reference loop; one call is one block.
+template <class T, class Constants>
 struct AdamW {
-    static constexpr index_t kBlock = 2048;
-
-    T* weight;
-    T const* gradient;
+    T* weights;
+    T const* gradients;
     T* first;
     T* second;
-    index_t count;
-    T keep;  // 1 - rate · weight_decay
-    T step;  // rate / correction1
-    T beta1;
-    T beta2;
-    T rest1;
-    T rest2;
-    T inverse_root2;  // 1 / sqrt(correction2)
-    T epsilon;
-    T gradient_scale;
+    Segments segments;
+    Constants constants;
 
-    void operator()(index_t block) const {
-        auto const begin = block * kBlock;
-        sweep<T>(
-            std::min(kBlock, count - begin), T{0},
-            [c = *this](auto w, auto const& grad, auto m, auto v) {
+    void operator()(index_t number) const {
+        auto const block = segments.block(number);
+        auto c = constants;
+        c.keep = block.decays ? c.keep : T{1};
+        sweep(
+            block.size, T{0},
+            [c](auto w, auto const& grad, auto m, auto v) {
                 Values<T> const g = grad * c.gradient_scale;
                 m = c.beta1 * m + c.rest1 * g;
                 v = c.beta2 * v + c.rest2 * g.square();
@@ -49,30 +41,17 @@ struct AdamW {
                 Values<T> const root = finite.sqrt() * c.inverse_root2 + c.epsilon + (v - finite);
                 w = w * c.keep - c.step * (m / root);
             },
-            weight + begin, gradient + begin, first + begin, second + begin);
+            weights + block.begin, gradients + block.begin, first + block.begin, second + block.begin);
     }
 };
 
 }  // namespace cpu::rows
 
-template <std::same_as<Cpu> B, std::floating_point T, class Step>
-void adamw_impl(B& be, T* weight, T const* gradient, T* first, T* second, index_t count, Step const& step) {
-    using Body = cpu::rows::AdamW<T>;
-    be.for_each(ceil_div(count, Body::kBlock), 4 * Body::kBlock,
-                Body{.weight = weight,
-                     .gradient = gradient,
-                     .first = first,
-                     .second = second,
-                     .count = count,
-                     .keep = static_cast<T>(1 - step.rate * step.weight_decay),
-                     .step = static_cast<T>(step.rate / step.correction1),
-                     .beta1 = static_cast<T>(step.beta1),
-                     .beta2 = static_cast<T>(step.beta2),
-                     .rest1 = static_cast<T>(1 - step.beta1),
-                     .rest2 = static_cast<T>(1 - step.beta2),
-                     .inverse_root2 = static_cast<T>(1 / std::sqrt(step.correction2)),
-                     .epsilon = static_cast<T>(step.epsilon),
-                     .gradient_scale = static_cast<T>(step.gradient_scale)});
+template <std::same_as<Cpu> B, class T, class Constants>
+void compute(ops::AdamW, B& be, T* weights, T const* gradients, T* first, T* second, Segments const& segments,
+             Constants const& constants) {
+    be.for_each(segments.blocks, 4 * Segment::kBlock,
+                cpu::rows::AdamW<T, Constants>{weights, gradients, first, second, segments, constants});
 }
 
 }  // namespace deepseek::inline DEEPSEEK_ABI
