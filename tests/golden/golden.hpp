@@ -4,8 +4,8 @@
 
 #include <deepseek/core/error.hpp>
 #include <deepseek/core/index.hpp>
-#include <deepseek/io/dtype.hpp>
-#include <deepseek/io/safetensors.hpp>
+#include <deepseek/format/dtype.hpp>
+#include <deepseek/format/safetensors.hpp>
 
 #include "golden/golden_weights.hpp"
 #include <nlohmann/json.hpp>
@@ -29,20 +29,20 @@ namespace deepseek_tests {
 class Fixture {
 public:
     explicit Fixture(std::string_view name)
-        : file_(deepseek::io::SafetensorsFile::open(std::filesystem::path(DEEPSEEK_SOURCE_DIR) / "tests" /
-                                                    "golden" / "fixtures" /
-                                                    (std::string(name) + ".safetensors"))) {}
+        : file_(deepseek::format::SafetensorsFile::open(std::filesystem::path(DEEPSEEK_SOURCE_DIR) / "tests" /
+                                                        "golden" / "fixtures" /
+                                                        (std::string(name) + ".safetensors"))) {}
 
     bool has(std::string_view name) const { return file_.find(name) != nullptr; }
 
     /// A tensor of doubles or floats, row-major.
     std::vector<double> doubles(std::string_view name) const {
         auto const& tensor = at(name);
-        if (tensor.dtype == deepseek::io::DType::f32) {
+        if (tensor.dtype == deepseek::format::DType::f32) {
             auto const values = elements<float>(tensor);
             return {values.begin(), values.end()};
         }
-        deepseek::expects(tensor.dtype == deepseek::io::DType::f64, file_.where(), ": ", name,
+        deepseek::expects(tensor.dtype == deepseek::format::DType::f64, file_.where(), ": ", name,
                           " holds integers");
         return elements<double>(tensor);
     }
@@ -57,7 +57,7 @@ public:
     /// A tensor of integers, row-major.
     std::vector<index_t> ints(std::string_view name) const {
         auto const& tensor = at(name);
-        deepseek::expects(tensor.dtype == deepseek::io::DType::i64, file_.where(), ": ", name,
+        deepseek::expects(tensor.dtype == deepseek::format::DType::i64, file_.where(), ": ", name,
                           " holds no integers");
         return elements<index_t>(tensor);
     }
@@ -79,20 +79,20 @@ public:
     nlohmann::json config() const { return nlohmann::json::parse(file_.metadata().at("config")); }
 
 private:
-    deepseek::io::FileTensor const& at(std::string_view name) const {
+    deepseek::format::FileTensor const& at(std::string_view name) const {
         auto const* const tensor = file_.find(name);
         deepseek::expects(tensor != nullptr, file_.where(), ": no tensor ", name);
         return *tensor;
     }
 
     template <class T>
-    static std::vector<T> elements(deepseek::io::FileTensor const& tensor) {
+    static std::vector<T> elements(deepseek::format::FileTensor const& tensor) {
         std::vector<T> values(static_cast<std::size_t>(tensor.size()));
         std::memcpy(values.data(), tensor.bytes.data(), tensor.bytes.size());
         return values;
     }
 
-    deepseek::io::SafetensorsFile file_;
+    deepseek::format::SafetensorsFile file_;
 };
 
 /// Largest difference over max(1, largest magnitude of the reference): the measure of the specification, 9.3.

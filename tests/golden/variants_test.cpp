@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // labels: golden
 // Files that read differently than transformers runs them: the type that fits the file computes what transformers does.
-#include <deepseek/io/config.hpp>
-#include <deepseek/io/huggingface.hpp>
+#include <deepseek/format/config.hpp>
+#include <deepseek/format/huggingface.hpp>
 
 #include "golden/golden.hpp"
 #include "golden/golden_model.hpp"
@@ -29,11 +29,11 @@ constexpr ds::MLAOptions kFactorOne{
 template <class M>
 void check_variant(std::string const& name) {
     Fixture const fixture("variants");
-    auto const file = ds::io::parse_config(fixture.config().at(name).dump());
-    CHECK_NOTHROW(ds::io::expect_config_of<M>(file, "config.json"));
-    CHECK(ds::io::extensions(ds::io::config_of<M>()).empty());
-    CHECK_NOTHROW(ds::io::expect_config_of<M>(
-        ds::io::parse_config(ds::io::format_config(ds::io::config_of<M>())), "written"));
+    auto const file = ds::format::parse_config(fixture.config().at(name).dump());
+    CHECK_NOTHROW(ds::format::expect_config_of<M>(file, "config.json"));
+    CHECK(ds::format::extensions(ds::format::config_of<M>()).empty());
+    CHECK_NOTHROW(ds::format::expect_config_of<M>(
+        ds::format::parse_config(ds::format::format_config(ds::format::config_of<M>())), "written"));
     GoldenModel<M, double> model;
     auto const logits = model.logits(fixture.ints("tokens"), 1);
     CHECK(scaled_error(rows_of(logits, fixture.ints("rows"), M::vocabulary),
