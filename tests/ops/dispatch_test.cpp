@@ -13,7 +13,7 @@ namespace {
 
 constexpr index_t kExperts = 5;
 constexpr index_t kTopK = 2;
-constexpr index_t kWidth = 7;
+constexpr index_t kWidth = 77;  // a stretch of any vector and a part of one
 
 // Experts of four tokens, in ascending order as a router leaves them; expert 3 has none.
 std::vector<std::int32_t> chosen_experts() { return {1, 4, 0, 1, 1, 2, 0, 4}; }
@@ -37,6 +37,17 @@ struct Plan {
         ds::ops::dispatch<kExperts>(be, {offsets.data(), pair_at.data(), row_of.data()}, rows_of(chosen));
     }
 };
+
+// Of rows and of gates.
+template <class Rows, class Gates>
+struct Types {
+    using T = Rows;
+    using G = Gates;
+};
+using Float = Types<float, float>;
+using Double = Types<double, double>;
+using Narrow = Types<ds::bf16, ds::bf16>;
+using NarrowRows = Types<ds::bf16, float>;
 
 }  // namespace
 
@@ -78,7 +89,7 @@ TEST_CASE_TEMPLATE("count_load: adds how often each expert was chosen, without i
         });
 }
 
-TEST_CASE_TEMPLATE("gather_pairs: every row is its pair's token", T, float, double) {
+TEST_CASE_TEMPLATE("gather_pairs: every row is its pair's token", T, float, double, ds::bf16) {
     auto const x = Table<T, kWidth>::random(4, 1);
     on_every_backend(
         [&](auto& be) {
@@ -98,10 +109,12 @@ TEST_CASE_TEMPLATE("gather_pairs: every row is its pair's token", T, float, doub
         });
 }
 
-TEST_CASE_TEMPLATE("combine_pairs: a token's outputs, weighted by its gates; added where wanted", T, float,
-                   double) {
+TEST_CASE_TEMPLATE("combine_pairs: a token's outputs, weighted by its gates; added where wanted", Both, Float,
+                   Double, Narrow, NarrowRows) {
+    using T = typename Both::T;
+    using G = typename Both::G;
     auto const x = Table<T, kWidth>::random(8, 1);
-    auto const gates = Table<T, kTopK>::random(4, 2);
+    auto const gates = Table<G, kTopK>::random(4, 2);
     auto const before = Table<T, kWidth>::random(4, 3);
     for (bool const add : {false, true}) {
         for (bool const weighted : {false, true}) {
@@ -113,7 +126,7 @@ TEST_CASE_TEMPLATE("combine_pairs: a token's outputs, weighted by its gates; add
                     auto y = on(be, before);
                     auto const g = on(be, gates);
                     ds::ops::combine_pairs(
-                        be, y.view(), on(be, x).view(), weighted ? g.view() : ds::Rows<T const, kTopK>{},
+                        be, y.view(), on(be, x).view(), weighted ? g.view() : ds::Rows<G const, kTopK>{},
                         plan.row_of.data(), add ? ds::ops::Write::add : ds::ops::Write::overwrite);
                     return y.back();
                 },
@@ -122,9 +135,10 @@ TEST_CASE_TEMPLATE("combine_pairs: a token's outputs, weighted by its gates; add
                     std::vector<double> expected;
                     for (index_t t = 0; t < 4; ++t) {
                         for (index_t c = 0; c < kWidth; ++c) {
-                            double sum = add ? double{before(t, c)} : 0;
+                            double sum = add ? double{wide(before(t, c))} : 0;
                             for (index_t k = 0; k < kTopK; ++k) {
-                                sum += (weighted ? double{gates(t, k)} : 1) * double{x(rows[t][k], c)};
+                                sum += (weighted ? double{wide(gates(t, k))} : 1.0) *
+                                       double{wide(x(rows[t][k], c))};
                             }
                             expected.push_back(sum);
                         }
@@ -136,11 +150,13 @@ TEST_CASE_TEMPLATE("combine_pairs: a token's outputs, weighted by its gates; add
     }
 }
 
-TEST_CASE_TEMPLATE("gate_backward: the gate's gradient, and both factors scaled by the gate", T, float,
-                   double) {
+TEST_CASE_TEMPLATE("gate_backward: the gate's gradient, and both factors scaled by the gate", Both, Float,
+                   Double, Narrow, NarrowRows) {
+    using T = typename Both::T;
+    using G = typename Both::G;
     auto const hidden = Table<T, kWidth>::random(8, 1);
     auto const dhidden = Table<T, kWidth>::random(8, 2);
-    auto const gates = Table<T, kTopK>::random(4, 3);
+    auto const gates = Table<G, kTopK>::random(4, 3);
     on_every_backend(
         [&](auto& be) {
             Plan const plan(be);
@@ -165,9 +181,9 @@ TEST_CASE_TEMPLATE("gate_backward: the gate's gradient, and both factors scaled 
                     double dot = 0;
                     for (index_t c = 0; c < kWidth; ++c) {
                         auto const at = static_cast<std::size_t>(8 + row * kWidth + c);
-                        dot += double{hidden(row, c)} * double{dhidden(row, c)};
-                        expected[at] = double{gates(t, k)} * double{hidden(row, c)};
-                        expected[at + 8 * kWidth] = double{gates(t, k)} * double{dhidden(row, c)};
+                        dot += double{wide(hidden(row, c))} * double{wide(dhidden(row, c))};
+                        expected[at] = double{wide(gates(t, k))} * double{wide(hidden(row, c))};
+                        expected[at + 8 * kWidth] = double{wide(gates(t, k))} * double{wide(dhidden(row, c))};
                     }
                     expected[static_cast<std::size_t>(t * kTopK + k)] = dot;
                 }

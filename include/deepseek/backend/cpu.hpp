@@ -10,6 +10,7 @@
 #include <deepseek/backend/cpu/rows/adamw.hpp>
 #include <deepseek/backend/cpu/rows/bias.hpp>
 #include <deepseek/backend/cpu/rows/cross_entropy.hpp>
+#include <deepseek/backend/cpu/rows/dispatch.hpp>
 #include <deepseek/backend/cpu/rows/embedding.hpp>
 #include <deepseek/backend/cpu/rows/rms_norm.hpp>
 #include <deepseek/backend/cpu/rows/rope.hpp>
@@ -52,6 +53,8 @@ public:
                               ops::AdamW,              //
                               ops::BiasBackward,       //
                               ops::EmbedBackward,      //
+                              ops::CombinePairs,       //
+                              ops::GateBackward,       //
                               ops::Rotate>;
 
     struct Options {

@@ -55,6 +55,12 @@ struct Scale {};
 // ops/bias.hpp
 struct AddBias {};
 struct BiasBackward {};
+// ops/dispatch.hpp
+struct DispatchPairs {};
+struct CountLoad {};
+struct GatherPairs {};
+struct CombinePairs {};
+struct GateBackward {};
 // ops/dropout.hpp
 struct ApplyDropout {};
 // ops/embedding.hpp
