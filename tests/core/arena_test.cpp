@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <cstring>
 #include <utility>
+#include <vector>
 
 namespace ds = deepseek;
 
@@ -26,26 +27,71 @@ TEST_CASE("Arena: what is taken is aligned, does not overlap, and is taken again
     CHECK(arena.take<char>(100) == first);
 }
 
-TEST_CASE("Arena: blocks grow while a step is learned and become one, after which nothing is allocated") {
+TEST_CASE("Arena: once a step is learned it holds what the step needs, and allocates nothing") {
+    ds::Meter meter;
+    ds::Arena<ds::Meter> arena(meter);
+    auto const step = [&](int parts) {
+        auto const scope = arena.scope();
+        for (int i = 0; i < parts; ++i) {
+            arena.take<float>(50'000);
+        }
+    };
+    step(40);
+    auto const need = arena.high_water();
+    CHECK(need == 40 * ds::round_up(50'000 * 4, 64));  // gaps between blocks do not count
+    CHECK(meter.bytes() == 0);
+    CHECK(meter.peak_bytes() <= need + need / 4);
+    step(40);
+    CHECK(meter.bytes() == need);
+    CHECK(meter.bytes() == arena.capacity());
+    auto const peak = meter.peak_bytes();
+    auto const generation = arena.generation();
+    step(40);
+    step(30);
+    CHECK(meter.bytes() == need);
+    CHECK(meter.peak_bytes() == peak);
+    CHECK(arena.generation() == generation);
+    step(41);  // a larger one is learned anew
+    step(41);
+    CHECK(arena.high_water() == 41 * ds::round_up(50'000 * 4, 64));
+    CHECK(meter.bytes() == arena.high_water());
+    CHECK(arena.generation() != generation);
+}
+
+TEST_CASE("Arena: while its generation stays, equal steps have equal addresses") {
     ds::Meter meter;
     ds::Arena<ds::Meter> arena(meter);
     auto const step = [&] {
         auto const scope = arena.scope();
-        for (int i = 0; i < 40; ++i) {
-            arena.take<float>(5000);
+        std::vector<char*> addresses;
+        for (int i = 1; i < 30; ++i) {
+            addresses.push_back(arena.take<char>(i * 5000));
         }
+        return addresses;
     };
-    step();
-    auto const need = arena.high_water();
-    CHECK(need >= 40 * 5000 * 4);
-    step();
-    auto const held = meter.bytes();
-    CHECK(held == arena.capacity());
-    CHECK(held >= need);
-    auto const peak = meter.peak_bytes();
-    step();
-    CHECK(meter.bytes() == held);
-    CHECK(meter.peak_bytes() == peak);
+    auto const first = step();
+    auto const before = arena.generation();
+    auto const second = step();
+    CHECK(arena.generation() != before);
+    CHECK(second != first);
+    auto const learned = arena.generation();
+    CHECK(step() == second);
+    CHECK(step() == second);
+    CHECK(arena.generation() == learned);
+}
+
+TEST_CASE("Arena: what an outer scope holds stays where it is while an inner one grows and ends") {
+    ds::Cpu cpu{{.threads = 1}};
+    ds::Arena<ds::Cpu> arena(cpu);
+    auto const outer = arena.scope();
+    auto* const kept = arena.take<char>(100);
+    std::memset(kept, 7, 100);
+    for (int i = 0; i < 3; ++i) {
+        auto const inner = arena.scope();
+        std::memset(arena.take<char>(300'000), 1, 300'000);
+    }
+    CHECK(kept[0] == 7);
+    CHECK(kept[99] == 7);
 }
 
 TEST_CASE("Arena: sizes that overflow are refused") {

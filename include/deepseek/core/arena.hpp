@@ -16,8 +16,9 @@ namespace deepseek::inline DEEPSEEK_ABI {
 
 /// Bump allocation over buffers of backend B. A scope releases on exit what was taken inside it.
 ///
-/// An arena grows by blocks while it learns how much a step takes; when it next stands empty it replaces them by one
-/// block of that size. From then on a step that takes no more allocates nothing.
+/// An arena grows by blocks while it learns how much a step takes; when it stands empty again it gives them back, and the
+/// next time takes one block of just that size. From then on a step that takes no more allocates nothing, and nothing is
+/// held that is not needed (but for the first 64 KiB).
 template <class B>
 class Arena {
 public:
@@ -28,18 +29,24 @@ public:
     /// Releases on destruction everything taken since its construction. Scopes nest.
     class Scope {
     public:
-        explicit Scope(Arena& arena) : arena_(&arena), block_(arena.block_), used_(arena.used_) {}
+        explicit Scope(Arena& arena)
+            : arena_(&arena), block_(arena.block_), used_(arena.used_), taken_(arena.taken_) {}
         Scope(Scope const&) = delete;
         Scope& operator=(Scope const&) = delete;
         ~Scope() {
             arena_->block_ = block_;
             arena_->used_ = used_;
+            arena_->taken_ = taken_;
+            if (taken_ == 0 && arena_->blocks_.size() > 1) {
+                arena_->give_back();
+            }
         }
 
     private:
         Arena* arena_;
         std::size_t block_;
         index_t used_;
+        index_t taken_;
     };
 
     [[nodiscard]] Scope scope() { return Scope{*this}; }
@@ -52,19 +59,17 @@ public:
         static_assert(std::is_trivially_copyable_v<T>,
                       "Arena::take: elements are never constructed or destroyed");
         auto const bytes = round_up(checked_mul(count, sizeof(T)), kAlignment);
-        if (block_ == 0 && used_ == 0 && blocks_.size() > 1) {
-            merge_blocks();
-        }
         while (block_ < blocks_.size() && used_ + bytes > blocks_[block_].bytes()) {
             ++block_;
             used_ = 0;
         }
         if (block_ == blocks_.size()) {
-            blocks_.emplace_back(*backend_, std::max(bytes, std::max(kFirstBlock, capacity())));
+            add_block(bytes);
         }
         auto* const start = blocks_[block_].data() + used_;
         used_ += bytes;
-        high_water_ = std::max(high_water_, bytes_before(block_) + used_);
+        taken_ += bytes;
+        high_water_ = std::max(high_water_, taken_);
         return reinterpret_cast<T*>(start);
     }
 
@@ -77,31 +82,38 @@ public:
     /// The most bytes ever in use at once.
     index_t high_water() const { return high_water_; }
     /// Bytes held from the backend.
-    index_t capacity() const { return bytes_before(blocks_.size()); }
+    index_t capacity() const { return capacity_; }
+    /// Changes whenever memory is taken from the backend or given back. While it stays, what is taken in the same order
+    /// from an empty arena has the same addresses: a recording of such a step may be played again.
+    index_t generation() const { return generation_; }
 
 private:
     static constexpr index_t kAlignment = 64;
     static constexpr index_t kFirstBlock = index_t{1} << 16;
 
-    index_t bytes_before(std::size_t block) const {
-        index_t bytes = 0;
-        for (std::size_t i = 0; i < block; ++i) {
-            bytes += blocks_[i].bytes();
-        }
-        return bytes;
+    void add_block(index_t bytes) {
+        // All that was ever needed where nothing is held; else an eighth more, so that little is held too much while
+        // an arena learns, and soon enough is.
+        auto const more = blocks_.empty() ? high_water_ : capacity_ / 8;
+        blocks_.emplace_back(*backend_, std::max({bytes, more, kFirstBlock}));
+        capacity_ += blocks_.back().bytes();
+        ++generation_;
     }
 
-    void merge_blocks() {
-        auto const bytes = capacity();
-        blocks_.clear();  // before the new block, so the peak is not twice the need
-        blocks_.emplace_back(*backend_, bytes);
+    void give_back() noexcept {
+        blocks_.clear();
+        capacity_ = 0;
+        ++generation_;
     }
 
     B* backend_;
     std::vector<Buffer<B>> blocks_;
-    std::size_t block_ = 0;
-    index_t used_ = 0;
-    index_t high_water_ = 0;
+    std::size_t block_ = 0;   // the block in use …
+    index_t used_ = 0;        // … and how many of its bytes
+    index_t taken_ = 0;       // bytes in use, in all blocks
+    index_t high_water_ = 0;  // the most of them
+    index_t capacity_ = 0;
+    index_t generation_ = 0;
 };
 
 namespace detail {
