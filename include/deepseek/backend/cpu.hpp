@@ -14,6 +14,7 @@
 #include <deepseek/backend/cpu/rows/embedding.hpp>
 #include <deepseek/backend/cpu/rows/rms_norm.hpp>
 #include <deepseek/backend/cpu/rows/rope.hpp>
+#include <deepseek/backend/cpu/rows/route.hpp>
 #include <deepseek/backend/cpu/rows/swiglu.hpp>
 #include <deepseek/backend/operations.hpp>
 #include <deepseek/core/arena.hpp>
@@ -55,6 +56,8 @@ public:
                               ops::EmbedBackward,      //
                               ops::CombinePairs,       //
                               ops::GateBackward,       //
+                              ops::Route,              //
+                              ops::BalanceLoss,        //
                               ops::Rotate>;
 
     struct Options {

@@ -68,6 +68,11 @@ struct Embed {};
 struct EmbedBackward {};
 // ops/rope.hpp
 struct Rotate {};
+// ops/route.hpp
+struct Route {};
+struct RouteBackward {};
+struct SequenceWeights {};
+struct BalanceLoss {};
 // ops/shift.hpp
 struct ShiftTokens {};
 struct FindDocumentStarts {};

@@ -27,6 +27,18 @@ struct Routing {
     /// Experts of groups not kept compete with a score of 0 instead of being out of the question. Early Hugging Face
     /// code did that, by mistake: it matters where scores are negative, which the bias can make them.
     bool zero_mask = false;
+
+    static constexpr double kGateEpsilon = 1e-20;  ///< of the normaliser, as in the published code
+
+    /// What the affinities of the chosen are multiplied with to give gates, from their sum.
+    template <class T>
+    constexpr DEEPSEEK_HD T gate_factor(T sum) const {
+        if (!normalize) {
+            return static_cast<T>(scale);
+        }
+        auto const inverse = 1 / (sum + static_cast<T>(kGateEpsilon));
+        return scoring == Scoring::softmax ? inverse : static_cast<T>(scale) * inverse;
+    }
 };
 
 }  // namespace deepseek::inline DEEPSEEK_ABI

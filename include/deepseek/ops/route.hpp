@@ -2,10 +2,12 @@
 #ifndef DEEPSEEK_OPS_ROUTE_HPP
 #define DEEPSEEK_OPS_ROUTE_HPP
 
+#include <deepseek/core/dtype.hpp>
 #include <deepseek/core/error.hpp>
 #include <deepseek/core/routing.hpp>
 #include <deepseek/core/view.hpp>
-#include <deepseek/ops/generic/route.hpp>
+#include <deepseek/ops/call.hpp>
+#include <deepseek/ops/reference/route.hpp>
 
 #include <cstdint>
 #include <type_traits>
@@ -19,20 +21,19 @@ namespace deepseek::inline DEEPSEEK_ABI::ops {
 ///
 /// Shapes:    logits [tokens, Experts], replaced by the affinities s; bias [Experts] or null;
 ///            chosen [tokens, TopK], expert ids in ascending order; gates [tokens, TopK] in the same order
-/// Precision: as the logits, which should be float or wider
+/// Precision: sums and the choice in accumulate_t; affinities and gates are rounded to the logits' type, which should be
+///            float or wider
 /// Errors:    ShapeError if the row counts differ
 /// Source:    DeepSeek-V3 technical report, eq. 12-16; the normaliser is the sum + 1e-20
 template <class B, class T, index_t Experts, index_t TopK>
-void route(B& be, Rows<T, Experts> logits, std::type_identity_t<T> const* bias,
-           Rows<std::int32_t, TopK> chosen, Rows<T, TopK> gates, Routing const& routing) {
+void route(B& be, Rows<T, Experts> logits, accumulate_t<T> const* bias, Rows<std::int32_t, TopK> chosen,
+           Rows<T, TopK> gates, Routing const& routing) {
     expects<ShapeError>(logits.rows == chosen.rows && logits.rows == gates.rows, "route: logits have ",
                         logits.rows, " rows, chosen ", chosen.rows, ", gates ", gates.rows);
-    if constexpr (requires { route_impl(be, logits, bias, chosen, gates, routing); }) {
-        route_impl(be, logits, bias, chosen, gates, routing);
-    } else {
-        be.for_each(logits.rows, Experts * (TopK + 8),
-                    generic::RouteRow<T, Experts, TopK>{logits, bias, chosen, gates, routing});
+    if (logits.rows == 0) {
+        return;
     }
+    call<Route>(be, logits.strided(), bias, chosen.strided(), gates.strided(), routing);
 }
 
 /// Gradient of the router's logits from those of the gates. Nothing flows through the choice. With a balance loss,
@@ -42,28 +43,24 @@ void route(B& be, Rows<T, Experts> logits, std::type_identity_t<T> const* bias,
 ///            load [sequences, Experts], or null data for none; targets [tokens]: tokens with a negative one have no
 ///            share in the balance loss, or null
 /// Units:     balance_scale is what the mean balance loss is multiplied with: alpha
-/// Errors:    ShapeError if the row counts differ
+/// Errors:    ShapeError if the row counts differ, or with a load are not those of its sequences
 template <class B, class T, class G, class I, index_t Experts, index_t TopK>
 void route_backward(B& be, Rows<T, Experts> dlogits, Rows<G, TopK> dgates,
                     std::type_identity_t<Rows<T const, Experts>> scores, Rows<I, TopK> chosen,
-                    Routing const& routing, std::type_identity_t<Rows<T const, Experts>> load,
-                    std::type_identity_t<T> balance_scale, index_t sequence_length,
-                    Token const* targets = nullptr) {
+                    Routing const& routing, std::type_identity_t<Rows<accumulate_t<T> const, Experts>> load,
+                    accumulate_t<T> balance_scale, index_t sequence_length, Token const* targets = nullptr) {
     expects<ShapeError>(
         dlogits.rows == dgates.rows && dlogits.rows == scores.rows && dlogits.rows == chosen.rows,
         "route_backward: the row counts differ");
-    if constexpr (requires {
-                      route_backward_impl(be, dlogits, dgates, scores, chosen, routing, load, balance_scale,
-                                          sequence_length, targets);
-                  }) {
-        route_backward_impl(be, dlogits, dgates, scores, chosen, routing, load, balance_scale,
-                            sequence_length, targets);
-    } else {
-        be.for_each(
-            dlogits.rows, 8 * Experts,
-            generic::RouteBackwardRow<T, Experts, TopK>{dlogits, dgates, scores, chosen, routing, load,
-                                                        balance_scale, sequence_length, targets});
+    expects<ShapeError>(
+        load.data == nullptr || (sequence_length > 0 && dlogits.rows == load.rows * sequence_length),
+        "route_backward: ", dlogits.rows, " rows are not ", load.rows, " sequences of ", sequence_length);
+    if (dlogits.rows == 0) {
+        return;
     }
+    call<RouteBackward>(be, dlogits.strided(), Strided<std::remove_const_t<G> const>(dgates.strided()),
+                        scores.strided(), Strided<std::int32_t const>(chosen.strided()), routing,
+                        load.strided(), balance_scale, sequence_length, targets);
 }
 
 /// The share of every sequence in the targets that are not negative; 0 where none counts.
@@ -71,11 +68,7 @@ void route_backward(B& be, Rows<T, Experts> dlogits, Rows<G, TopK> dgates,
 /// Shapes:    weights [sequences]; targets [sequences, length]
 template <class B>
 void sequence_weights(B& be, double* weights, Token const* targets, index_t sequences, index_t length) {
-    if constexpr (requires { sequence_weights_impl(be, weights, targets, sequences, length); }) {
-        sequence_weights_impl(be, weights, targets, sequences, length);
-    } else {
-        be.for_each(1, sequences * length, generic::SequenceWeights{weights, targets, sequences, length});
-    }
+    call<SequenceWeights>(be, weights, targets, sequences, length);
 }
 
 /// The sequence-wise balance loss: per sequence, sum over experts of load times mean normalised affinity, of the tokens
@@ -89,19 +82,14 @@ void sequence_weights(B& be, double* weights, Token const* targets, index_t sequ
 ///            a negative one do not count, or null: all do; weights [sequences], or null: 1 / sequences
 /// Errors:    ShapeError if scores are not sequences of equal length or load and loss differ in rows
 /// Source:    DeepSeek-V3 technical report, eq. 17-20
-template <index_t TopK, class B, class T, index_t Experts>
-void balance_loss(B& be, Rows<T, Experts> load, Rows<T, 1> loss,
-                  std::type_identity_t<Rows<T const, Experts>> scores, Token const* targets = nullptr,
-                  double const* weights = nullptr) {
+template <index_t TopK, class B, class X, index_t Experts>
+void balance_loss(B& be, std::type_identity_t<Rows<accumulate_t<X>, Experts>> load,
+                  std::type_identity_t<Rows<accumulate_t<X>, 1>> loss, Rows<X, Experts> scores,
+                  Token const* targets = nullptr, double const* weights = nullptr) {
     expects<ShapeError>(load.rows == loss.rows && load.rows > 0 && scores.rows % load.rows == 0,
                         "balance_loss: ", scores.rows, " rows are not ", load.rows, " sequences");
-    if constexpr (requires { balance_loss_impl(be, load, loss, scores, targets, weights, TopK); }) {
-        balance_loss_impl(be, load, loss, scores, targets, weights, TopK);
-    } else {
-        auto const length = scores.rows / load.rows;
-        be.for_each(load.rows, length * Experts * (TopK + 1),
-                    generic::BalanceSequence<T, Experts, TopK>{load, loss, scores, targets, weights, length});
-    }
+    call<BalanceLoss>(be, load.strided(), loss.strided(),
+                      Strided<std::remove_const_t<X> const>(scores.strided()), targets, weights, TopK);
 }
 
 }  // namespace deepseek::inline DEEPSEEK_ABI::ops
