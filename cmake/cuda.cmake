@@ -1,20 +1,85 @@
 # SPDX-License-Identifier: MIT
-# The library's headers compile with nvcc as C++20, which is what a program with a CUDA backend does with them.
-include(CheckLanguage)
-if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
-    set(CMAKE_CUDA_ARCHITECTURES 90)
+# Where nvcc is found, as it comes and with every warning an error:
+#   cuda.headers    all headers but those of the Cpu backend compile
+#   cuda.kernels    tests/cuda/reference.cu, in which the loops that define the operations are kernels, compiles, and no
+#                   kernel has a NaN for a constant, which is what nvcc makes of a call of a host function
+#   cuda.reference  and the program computes on a GPU what the emulated device computes
+# Where it is not, and cuda.reference where there is no GPU, they are skipped.
+#
+# Included by header_tests.cmake this file declares the tests; run with -P it is one of them.
+if(NOT CMAKE_SCRIPT_MODE_FILE)
+    find_program(DEEPSEEK_NVCC NAMES nvcc PATHS /usr/local/cuda/bin DOC "nvcc of CUDA Toolkit 12 or newer")
+    mark_as_advanced(DEEPSEEK_NVCC)
+    set(cuda_folder "${CMAKE_CURRENT_BINARY_DIR}/cuda")
+    generate_includes(all_but_cpu ${deepseek_core_headers} ${deepseek_files_headers})
+    file(CONFIGURE OUTPUT "${cuda_folder}/headers.cu" CONTENT "@all_but_cpu@" @ONLY)
+    set(host "")
+    if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+        set(host "${CMAKE_CXX_COMPILER}")
+    endif()
+    foreach(kind IN ITEMS headers kernels reference)
+        add_test(NAME cuda.${kind} COMMAND ${CMAKE_COMMAND}
+            "-DKIND=${kind}" "-DNVCC=${DEEPSEEK_NVCC}" "-DHOST=${host}"
+            "-DFOLDER=${cuda_folder}" "-DINCLUDES=$<TARGET_PROPERTY:deepseek_files,INTERFACE_INCLUDE_DIRECTORIES>"
+            -P "${CMAKE_CURRENT_LIST_FILE}")
+        set_tests_properties(cuda.${kind} PROPERTIES
+            LABELS cuda SKIP_REGULAR_EXPRESSION "(^|\n)skipped: " TIMEOUT 600)
+    endforeach()
+    set_tests_properties(cuda.kernels PROPERTIES FIXTURES_SETUP cuda_program)
+    set_tests_properties(cuda.reference PROPERTIES FIXTURES_REQUIRED cuda_program)
+    return()
 endif()
-check_language(CUDA)
-if(NOT CMAKE_CUDA_COMPILER)
-    message(FATAL_ERROR "DEEPSEEK_CUDA=ON needs nvcc of the CUDA Toolkit, which was not found: put it in PATH, set "
-        "CUDACXX to it, or set DEEPSEEK_CUDA=OFF.")
-endif()
-enable_language(CUDA)
 
-# Without the Cpu backend: nvcc loses the dots of packs in calls of __builtin_shufflevector.
-generate_includes(all_but_cpu ${deepseek_core_headers} ${deepseek_files_headers})
-file(CONFIGURE OUTPUT "${CMAKE_CURRENT_BINARY_DIR}/headers/cuda.cu" CONTENT "@all_but_cpu@" @ONLY)
-add_library(test_headers_cuda OBJECT "${CMAKE_CURRENT_BINARY_DIR}/headers/cuda.cu")
-# Not cuda_std_20: CMake 3.25 does not know that nvcc has it.
-target_compile_options(test_headers_cuda PRIVATE -std=c++20 --expt-relaxed-constexpr)
-target_link_libraries(test_headers_cuda PRIVATE deepseek::cpu deepseek::files)
+if(NOT NVCC)
+    message("skipped: no nvcc in PATH or /usr/local/cuda/bin")
+    return()
+endif()
+cmake_path(GET CMAKE_CURRENT_LIST_DIR PARENT_PATH root)
+set(program "${FOLDER}/reference")
+
+if(KIND STREQUAL "reference")
+    execute_process(COMMAND "${program}" RESULT_VARIABLE status OUTPUT_VARIABLE output ERROR_VARIABLE output)
+    message("${output}")
+    if(NOT status EQUAL 0 AND NOT status EQUAL 77)
+        message(FATAL_ERROR "${program} ended with ${status}")
+    endif()
+    return()
+endif()
+
+# sm_75 is the oldest that CUDA 13 knows; newer GPUs compile the PTX that comes with it.
+set(command "${NVCC}" -std=c++20 -arch=sm_75 -Werror all-warnings "-I${root}/include")
+if(HOST)
+    list(APPEND command -ccbin "${HOST}")
+endif()
+list(REMOVE_DUPLICATES INCLUDES)
+list(FILTER INCLUDES EXCLUDE REGEX "^/usr/include$|^${root}/include$")
+foreach(folder IN LISTS INCLUDES)
+    list(APPEND command -isystem "${folder}")
+endforeach()
+if(KIND STREQUAL "headers")
+    list(APPEND command -DDEEPSEEK_LINKS_PCRE2 -c "${FOLDER}/headers.cu" -o "${FOLDER}/headers.o")
+else()
+    file(MAKE_DIRECTORY "${FOLDER}/kept")
+    list(APPEND command "${root}/tests/cuda/reference.cu" -o "${program}" --keep --keep-dir "${FOLDER}/kept")
+endif()
+execute_process(COMMAND ${command} RESULT_VARIABLE status OUTPUT_VARIABLE output ERROR_VARIABLE output)
+if(NOT status EQUAL 0)
+    list(JOIN command " " command)
+    message(FATAL_ERROR "${command}\nended with ${status}:\n${output}")
+endif()
+
+if(KIND STREQUAL "kernels")
+    file(READ "${FOLDER}/kept/reference.ptx" ptx)
+    foreach(kernel IN ITEMS SwiGLU SwiGLUBackward Matmul GroupedMatmul RmsNorm)
+        if(NOT ptx MATCHES "[.]entry [^(]*${kernel}I")
+            message(FATAL_ERROR "${FOLDER}/kept/reference.ptx has no kernel of ${kernel}")
+        endif()
+    endforeach()
+    # Exponents of ones and a mantissa that is not zero; with zero it is an infinity.
+    string(REGEX MATCHALL "0f[7F]F[8-9A-F][0-9A-F]+|0d[7F]FF[0-9A-F]+" constants "${ptx}")
+    list(REMOVE_DUPLICATES constants)
+    list(FILTER constants EXCLUDE REGEX "^(0f[7F]F800000|0d[7F]FF0000000000000)$")
+    if(constants)
+        message(FATAL_ERROR "kernels have NaN for a constant: ${constants}")
+    endif()
+endif()

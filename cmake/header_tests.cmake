@@ -51,9 +51,7 @@ endif()
 add_test(NAME headers.double_link COMMAND test_double_link)
 set_tests_properties(headers.double_link PROPERTIES LABELS headers)
 
-if(DEEPSEEK_CUDA)
-    include("${CMAKE_CURRENT_LIST_DIR}/cuda.cmake")
-endif()
+include("${CMAKE_CURRENT_LIST_DIR}/cuda.cmake")
 
 # `cmake --build --preset lint`: one translation unit that has all headers is all that clang-tidy needs to see.
 find_program(DEEPSEEK_CLANG_TIDY NAMES clang-tidy-19 clang-tidy-18 clang-tidy-17 clang-tidy-16)

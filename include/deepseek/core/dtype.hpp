@@ -3,8 +3,8 @@
 #define DEEPSEEK_CORE_DTYPE_HPP
 
 #include <deepseek/config.hpp>
+#include <deepseek/detail/portable.hpp>
 
-#include <bit>
 #include <concepts>
 #include <cstdint>
 #include <type_traits>
@@ -19,13 +19,13 @@ struct bf16 {
 
     bf16() = default;
     constexpr DEEPSEEK_HD explicit bf16(float value) {
-        auto const word = std::bit_cast<std::uint32_t>(value);
+        auto const word = detail::bit_cast<std::uint32_t>(value);
         bool const is_nan = (word & 0x7FFF'FFFFU) > 0x7F80'0000U;
         auto const rounded = word + 0x7FFFU + ((word >> 16U) & 1U);
         bits = static_cast<std::uint16_t>(is_nan ? (word >> 16U) | 0x40U : rounded >> 16U);
     }
     constexpr DEEPSEEK_HD explicit operator float() const {
-        return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16U);
+        return detail::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16U);
     }
     friend constexpr bool operator==(bf16, bf16) = default;
 };
@@ -57,11 +57,11 @@ using count_t = std::conditional_t<sizeof(T) == sizeof(std::uint64_t), std::uint
 
 template <class T>
 constexpr DEEPSEEK_HD count_t<T> count_in(T value) {
-    return std::bit_cast<count_t<T>>(value);
+    return detail::bit_cast<count_t<T>>(value);
 }
 template <class T>
 constexpr DEEPSEEK_HD T as_value(count_t<T> count) {
-    return std::bit_cast<T>(count);
+    return detail::bit_cast<T>(count);
 }
 
 /// value as U, through float where one side is bf16.

@@ -27,7 +27,7 @@ struct Segment {
     index_t elements_before = 0;  ///< … likewise
     bool decays = false;          ///< weight decay acts on it
 
-    constexpr index_t blocks() const { return ceil_div(size, kBlock); }
+    constexpr DEEPSEEK_HD index_t blocks() const { return ceil_div(size, kBlock); }
 };
 
 /// Some of the tensors of a set, in their order; the table is in the backend's memory. Non-owning.

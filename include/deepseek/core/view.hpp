@@ -9,6 +9,13 @@
 
 namespace deepseek::inline DEEPSEEK_ABI {
 
+namespace detail {
+// U is T const and T is not: what a view of T converts to. Operators of a template, because nvcc warns of others that a
+// view of constants could never call.
+template <class U, class T>
+concept ConstOf = std::is_same_v<U, T const> && !std::is_const_v<T>;
+}  // namespace detail
+
 /// A matrix whose extents are only known at run time: what a backend sees. Non-owning, row-major.
 template <class T>
 struct Strided {
@@ -18,7 +25,8 @@ struct Strided {
     index_t stride = 0;  ///< elements from one row to the next, at least cols
 
     constexpr DEEPSEEK_HD T* row(index_t i) const { return data + i * stride; }
-    constexpr operator Strided<T const>() const requires(!std::is_const_v<T>) {
+    template <detail::ConstOf<T> U>
+    constexpr operator Strided<U>() const {
         return {data, rows, cols, stride};
     }
 };
@@ -34,7 +42,10 @@ struct Matrix {
     T* data = nullptr;
 
     constexpr DEEPSEEK_HD T* row(index_t i) const { return data + i * C; }
-    constexpr operator Matrix<T const, R, C>() const requires(!std::is_const_v<T>) { return {data}; }
+    template <detail::ConstOf<T> U>
+    constexpr operator Matrix<U, R, C>() const {
+        return {data};
+    }
     constexpr Strided<T> strided() const { return {data, R, C, C}; }
     constexpr std::remove_const_t<T> const* cdata() const { return data; }
 
@@ -57,7 +68,10 @@ struct Rows {
     index_t stride = C;
 
     constexpr DEEPSEEK_HD T* row(index_t i) const { return data + i * stride; }
-    constexpr operator Rows<T const, C>() const requires(!std::is_const_v<T>) { return {data, rows, stride}; }
+    template <detail::ConstOf<T> U>
+    constexpr operator Rows<U, C>() const {
+        return {data, rows, stride};
+    }
     constexpr Strided<T> strided() const { return {data, rows, C, stride}; }
 
     /// Rows [begin, begin + count).

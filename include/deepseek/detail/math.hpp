@@ -3,11 +3,10 @@
 #define DEEPSEEK_DETAIL_MATH_HPP
 
 #include <deepseek/config.hpp>
+#include <deepseek/detail/portable.hpp>
 
-#include <bit>
 #include <cmath>
 #include <cstdint>
-#include <limits>
 
 // Elementary functions without branches, calls or errno, so that compilers vectorise the loops that use them. The
 // float versions are for activations; the double overloads of exp and sqrt are the standard library's, because
@@ -20,7 +19,7 @@ inline constexpr DEEPSEEK_HD float exp(float x) {
     constexpr float kRound = 0x1.8p23F;                // adding it leaves the nearest integer in the low bits
     constexpr float kLn2High = 0x1.62e4p-1F;           // 15 bits: exact times any n in range
     constexpr float kLn2Low = 1.42860682031e-6F;       // the rest of ln 2
-    constexpr float kLargest = 0x1.62e42ep6F;          // the largest x with a finite result
+    constexpr float kMost = 0x1.62e42ep6F;             // the largest x with a finite result
     constexpr float kSmallest = -0x1.5d589ep6F;        // the smallest x with a normal result
     auto const shifted = x * 1.44269504089F + kRound;  // n = round(x / ln 2)
     auto const n = shifted - kRound;
@@ -32,10 +31,10 @@ inline constexpr DEEPSEEK_HD float exp(float x) {
     q = q * r + 0.499999934477F;
     auto const p = (q * (r * r) + r) + 1.0F;
     // times 2^n: n is added to the exponent; the shift drops the bits that kRound brought along
-    auto const bits = std::bit_cast<std::uint32_t>(p) + (std::bit_cast<std::uint32_t>(shifted) << 23U);
-    auto y = std::bit_cast<float>(bits);
+    auto const bits = bit_cast<std::uint32_t>(p) + (bit_cast<std::uint32_t>(shifted) << 23U);
+    auto y = bit_cast<float>(bits);
     y = x < kSmallest ? 0.0F : y;
-    y = x > kLargest ? std::numeric_limits<float>::infinity() : y;
+    y = x > kMost ? kInfinity<float> : y;
     return x == x ? y : x;  // NaN
 }
 /// The standard library's.
@@ -51,14 +50,14 @@ constexpr DEEPSEEK_HD T sigmoid(T x) {
 inline constexpr DEEPSEEK_HD float sqrt(float x) {
     constexpr float kTiny = 0x1p-100F;  // below, scaled: the bits of denormals are no good first guess
     auto const v = x < kTiny ? x * 0x1p100F : x;
-    auto y = std::bit_cast<float>(0x5F37'5A86U - (std::bit_cast<std::uint32_t>(v) >> 1U));  // ~ 1 / sqrt(v)
+    auto y = bit_cast<float>(0x5F37'5A86U - (bit_cast<std::uint32_t>(v) >> 1U));  // ~ 1 / sqrt(v)
     auto const half = 0.5F * v;
     y = y * (1.5F - (half * y) * y);
     y = y * (1.5F - (half * y) * y);
     auto root = v * y;
     root += 0.5F * y * (v - root * root);
     root = x < kTiny ? root * 0x1p-50F : root;
-    return x <= std::numeric_limits<float>::max() ? root : x;  // infinity and NaN
+    return x <= kLargest<float> ? root : x;  // infinity and NaN
 }
 /// The standard library's.
 inline DEEPSEEK_HD double sqrt(double x) { return std::sqrt(x); }
@@ -78,7 +77,7 @@ inline constexpr DEEPSEEK_HD SinCos sin_cos(double angle) {
     constexpr double kHalfPi3 = 0x1.a62633145c06ep-58;
     auto const shifted = angle * 0.63661977236758134308 + kRound;
     auto const n = shifted - kRound;
-    auto const quadrant = std::bit_cast<std::uint64_t>(shifted);            // n in the low bits
+    auto const quadrant = bit_cast<std::uint64_t>(shifted);                 // n in the low bits
     auto const r = ((angle - n * kHalfPi1) - n * kHalfPi2) - n * kHalfPi3;  // |r| <= pi / 4
     auto const z = r * r;
     auto s = 1.5896197681827500597e-10;  // sin r = r + r³ s(r²)
@@ -96,9 +95,9 @@ inline constexpr DEEPSEEK_HD SinCos sin_cos(double angle) {
     c = c * z + 0.04166666666666659284;
     auto const cosine = (1.0 - 0.5 * z) + (z * z) * c;
     bool const odd = (quadrant & 1U) != 0;  // odd quadrants swap the two
-    auto const sin_bits = std::bit_cast<std::uint64_t>(odd ? cosine : sine) ^ ((quadrant & 2U) << 62U);
-    auto const cos_bits = std::bit_cast<std::uint64_t>(odd ? sine : cosine) ^ (((quadrant + 1U) & 2U) << 62U);
-    return {std::bit_cast<double>(sin_bits), std::bit_cast<double>(cos_bits)};
+    auto const sin_bits = bit_cast<std::uint64_t>(odd ? cosine : sine) ^ ((quadrant & 2U) << 62U);
+    auto const cos_bits = bit_cast<std::uint64_t>(odd ? sine : cosine) ^ (((quadrant + 1U) & 2U) << 62U);
+    return {bit_cast<double>(sin_bits), bit_cast<double>(cos_bits)};
 }
 
 }  // namespace deepseek::inline DEEPSEEK_ABI::detail

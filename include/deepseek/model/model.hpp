@@ -74,7 +74,7 @@ struct model_type {
             info.active = 0;  // no token of the main model passes through
             f(info, tensors...);
         };
-        for (std::size_t k = 0; k < Depth; ++k) {
+        for (std::size_t k = 0; k != Depth; ++k) {
             visit_child<MtpModule>("model.layers.", layers + static_cast<index_t>(k), beside, set.mtp[k]...);
         }
     }
@@ -108,7 +108,7 @@ struct model_type {
             },
             p.blocks, tape.blocks);
         ops::rms_norm(be, tape.output, tape.hidden[layers], p.norm, tape.inverse_rms, Options.norm_epsilon);
-        for (std::size_t k = 0; k < Depth; ++k) {
+        for (std::size_t k = 0; k != Depth; ++k) {
             auto& saved = tape.mtp[k];
             ops::embed(be, saved.embedded, p.embedding, tape.tokens[k + 1]);
             ops::drop_last(be, saved.hidden, tape.output_of(k), pass.sequences);

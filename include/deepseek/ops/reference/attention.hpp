@@ -6,9 +6,9 @@
 #include <deepseek/core/attention_shape.hpp>
 #include <deepseek/core/dtype.hpp>
 #include <deepseek/core/view.hpp>
+#include <deepseek/detail/portable.hpp>
 
 #include <cmath>
-#include <limits>
 
 // Attention row by row. Every call of a functor owns what it writes, so no order of calls changes a bit.
 // Nothing is kept between the passes of a row: a probability is computed again wherever it is needed.
@@ -68,7 +68,7 @@ struct AttentionInputs {
 
     /// 0 for a row that saw nothing, whose lse is -inf.
     DEEPSEEK_HD Sum probability(index_t query_row, index_t key_row, index_t head, Sum lse) const {
-        constexpr Sum kNothing = -std::numeric_limits<Sum>::infinity();
+        constexpr Sum kNothing = -detail::kInfinity<Sum>;
         return lse == kNothing ? Sum{0} : std::exp(score(query_row, key_row, head) - lse);
     }
 
@@ -97,7 +97,7 @@ struct AttentionForward {
         auto const [sequence, i] = in.query(row);
         auto const visible = shape.visible(i);
 
-        constexpr Sum kNothing = -std::numeric_limits<Sum>::infinity();
+        constexpr Sum kNothing = -detail::kInfinity<Sum>;
         Sum largest = kNothing;
         Sum total = 0;  // of exp(score - largest)
         for (auto j = in.first_key(row); j < visible; ++j) {

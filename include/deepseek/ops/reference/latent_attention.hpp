@@ -6,9 +6,9 @@
 #include <deepseek/core/attention_shape.hpp>
 #include <deepseek/core/dtype.hpp>
 #include <deepseek/core/view.hpp>
+#include <deepseek/detail/portable.hpp>
 
 #include <cmath>
-#include <limits>
 #include <type_traits>
 
 namespace deepseek::inline DEEPSEEK_ABI::ops {
@@ -73,7 +73,7 @@ struct LatentAttention {
         for (index_t c = 0; c < shape.rank; ++c) {
             sum[c] = 0;
         }
-        constexpr Sum kNothing = -std::numeric_limits<Sum>::infinity();
+        constexpr Sum kNothing = -detail::kInfinity<Sum>;
         Sum largest = kNothing;
         Sum total = 0;  // of exp(score - largest)
         for (index_t position = 0; position < shape.visible(token); ++position) {
