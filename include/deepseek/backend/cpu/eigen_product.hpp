@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <type_traits>
+#include <utility>
 
 // Products by Eigen, block by block. Blocks have fixed places and extents in the whole product, so an element is the same
 // bits whatever tile, thread or address it is computed in; and they are small enough for Eigen to keep its packed copies
@@ -34,25 +35,28 @@ auto matrix_at(T* data, index_t rows, index_t cols, index_t stride) {
                                                                     Eigen::OuterStride<>(stride));
 }
 
-// f(elements [kept, kept + count) x [p, p + depth) of an operand as a matrix of S). Others than S are widened in `wide`,
-// [count, depth].
-template <class S, class A, class F>
-void with_block(Operand<A> const& from, index_t kept, index_t count, index_t p, index_t depth, S* wide,
-                F const& f) {
-    auto const rows = from.depth_contiguous ? count : depth;
-    auto const cols = from.depth_contiguous ? depth : count;
-    auto const call = [&](auto const& matrix) { from.depth_contiguous ? f(matrix) : f(matrix.transpose()); };
+// Elements [kept, kept + count) x [p, p + depth) of an operand as a matrix of S: where they are, or as a copy, so that
+// Eigen's product is compiled once and not for every way that factors may lie. `copy` is [count, depth].
+template <class S, class A>
+auto block_of(Operand<A> const& from, index_t kept, index_t count, index_t p, index_t depth, S* copy) {
     if constexpr (std::is_same_v<S, A>) {
-        call(matrix_at(from.at(kept, p), rows, cols, from.stride));
-    } else {
-        auto const* const first = from.at(kept, p);
-        for (index_t i = 0; i < rows; ++i) {
-            for (index_t j = 0; j < cols; ++j) {
-                wide[i * cols + j] = convert<S>(first[i * from.stride + j]);
+        if (from.depth_contiguous) {
+            return matrix_at(from.at(kept, p), count, depth, from.stride);
+        }
+    }
+    auto const* const first = from.at(kept, p);
+    auto const [along_kept, along_depth] =
+        from.depth_contiguous ? std::pair(from.stride, index_t{1}) : std::pair(index_t{1}, from.stride);
+    constexpr index_t kStrip = 16;  // lines of memory at a time
+    for (index_t begin = 0; begin < count; begin += kStrip) {
+        auto const end = std::min(begin + kStrip, count);
+        for (index_t d = 0; d < depth; ++d) {
+            for (auto i = begin; i < end; ++i) {
+                copy[i * depth + d] = convert<S>(first[i * along_kept + d * along_depth]);
             }
         }
-        call(matrix_at<S const>(wide, rows, cols, cols));
     }
+    return matrix_at<S const>(copy, count, depth, depth);
 }
 
 // Eigen sums products as small as these in an order that depends on the address.
@@ -82,9 +86,15 @@ void multiply_block_by_eigen(Product<S, S, S> const& product) {
     if (!add) {
         to.setZero();
     }
-    with_block<S>(a, 0, c.rows, 0, depth, nullptr, [&](auto const& left) {
-        with_block<S>(b, 0, c.cols, 0, depth, nullptr,
-                      [&](auto const& right) { to.noalias() += left * right.transpose(); });
+    auto const with = [steps = depth](Operand<S> const& from, index_t count, auto const& f) {
+        if (from.depth_contiguous) {
+            f(matrix_at(from.data, count, steps, from.stride));
+        } else {
+            f(matrix_at(from.data, steps, count, from.stride).transpose());
+        }
+    };
+    with(a, c.rows, [&, &right_factor = b, cols = c.cols](auto const& left) {
+        with(right_factor, cols, [&](auto const& right) { to.noalias() += left * right.transpose(); });
     });
 }
 
@@ -100,23 +110,21 @@ template <class S, class A, class B>
     if (!add) {
         detail::matrix_at(c.data, c.rows, c.cols, c.stride).setZero();
     }
-    constexpr auto kWide = kEigenSide * kEigenDepth<S>;
+    constexpr auto kBlock = kEigenSide * kEigenDepth<S>;
     Workspace::Scope scope{workspace};
-    auto* const wide_a = std::is_same_v<S, A> ? nullptr : scope.take<S>(kWide);
-    auto* const wide_b = std::is_same_v<S, B> ? nullptr : scope.take<S>(kWide);
+    auto* const copy_a = std::is_same_v<S, A> && a.depth_contiguous ? nullptr : scope.take<S>(kBlock);
+    auto* const copy_b = std::is_same_v<S, B> && b.depth_contiguous ? nullptr : scope.take<S>(kBlock);
     for (index_t j = 0; j < c.cols; j += kEigenSide) {
         auto const cols = std::min(kEigenSide, c.cols - j);
         for (index_t p = 0; p < depth; p += kEigenDepth<S>) {
             auto const steps = std::min(kEigenDepth<S>, depth - p);
-            detail::with_block(b, j, cols, p, steps, wide_b, [&](auto const& right) {
-                for (index_t i = 0; i < c.rows; i += kEigenSide) {
-                    auto const rows = std::min(kEigenSide, c.rows - i);
-                    detail::with_block(a, i, rows, p, steps, wide_a, [&](auto const& left) {
-                        auto to = detail::matrix_at(c.row(i) + j, rows, cols, c.stride);
-                        to.noalias() += left * right.transpose();
-                    });
-                }
-            });
+            auto const right = detail::block_of(b, j, cols, p, steps, copy_b);
+            for (index_t i = 0; i < c.rows; i += kEigenSide) {
+                auto const rows = std::min(kEigenSide, c.rows - i);
+                auto const left = detail::block_of(a, i, rows, p, steps, copy_a);
+                auto to = detail::matrix_at(c.row(i) + j, rows, cols, c.stride);
+                to.noalias() += left * right.transpose();
+            }
         }
     }
 }
