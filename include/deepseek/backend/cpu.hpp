@@ -12,6 +12,7 @@
 #include <deepseek/backend/cpu/rows/cross_entropy.hpp>
 #include <deepseek/backend/cpu/rows/dispatch.hpp>
 #include <deepseek/backend/cpu/rows/embedding.hpp>
+#include <deepseek/backend/cpu/rows/reduce.hpp>
 #include <deepseek/backend/cpu/rows/rms_norm.hpp>
 #include <deepseek/backend/cpu/rows/rope.hpp>
 #include <deepseek/backend/cpu/rows/route.hpp>
@@ -52,6 +53,7 @@ public:
                               ops::SwiGLU,             //
                               ops::SwiGLUBackward,     //
                               ops::AdamW,              //
+                              ops::SumOfSquares,       //
                               ops::BiasBackward,       //
                               ops::EmbedBackward,      //
                               ops::CombinePairs,       //

@@ -7,7 +7,6 @@
 #include <deepseek/core/index.hpp>
 #include <deepseek/core/segments.hpp>
 #include <deepseek/core/view.hpp>
-#include <deepseek/detail/lanes.hpp>
 
 namespace deepseek::inline DEEPSEEK_ABI::ops {
 
@@ -29,9 +28,11 @@ struct AddSum {
     double factor;
 
     DEEPSEEK_HD void operator()(index_t) const {
-        auto const from = x;
-        *total += factor *
-                  detail::sum_of<double>(from.rows, [=](index_t i) { return convert<double>(*from.row(i)); });
+        double sum = 0;
+        for (index_t i = 0; i < x.rows; ++i) {
+            sum += convert<double>(*x.row(i));
+        }
+        *total += factor * sum;
     }
 };
 
@@ -45,25 +46,26 @@ struct BlockSquares {
     DEEPSEEK_HD void operator()(index_t number) const {
         auto const block = segments.block(number);
         auto const* const from = set + block.begin;
-        partial[number] = detail::sum_of<double>(block.size, [=](index_t i) {
-            auto const value = convert<double>(from[i]);
-            return value * value;
-        });
+        double sum = 0;
+        for (index_t i = 0; i < block.size; ++i) {
+            sum += convert<double>(from[i]) * convert<double>(from[i]);
+        }
+        partial[number] = sum;
     }
 };
 
-/// One call in all: tensor by tensor.
-struct SegmentSums {
+/// One call in all.
+struct AddBlocks {
     double* total;
-    double const* partial;
-    Segments segments;
+    double const* partial;  ///< [blocks]
+    index_t blocks;
 
     DEEPSEEK_HD void operator()(index_t) const {
-        for (index_t s = 0; s < segments.count; ++s) {
-            auto const segment = segments.data[s];
-            auto const* const from = partial + segment.blocks_before;
-            *total += detail::sum_of<double>(segment.blocks(), [=](index_t i) { return from[i]; });
+        double sum = 0;
+        for (index_t i = 0; i < blocks; ++i) {
+            sum += partial[i];
         }
+        *total += sum;
     }
 };
 
@@ -84,7 +86,7 @@ void reference(SumOfSquares, B& be, double* total, T const* set, Segments const&
     auto const scope = be.scratch().scope();
     auto* const partial = be.scratch().template take<double>(segments.blocks);
     be.for_each(segments.blocks, Segment::kBlock, loop::BlockSquares<T>{partial, set, segments});
-    be.for_each(1, segments.blocks, loop::SegmentSums{total, partial, segments});
+    be.for_each(1, segments.blocks, loop::AddBlocks{total, partial, segments.blocks});
 }
 
 }  // namespace deepseek::inline DEEPSEEK_ABI::ops

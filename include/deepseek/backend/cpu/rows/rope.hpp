@@ -8,7 +8,7 @@
 #include <deepseek/core/index.hpp>
 #include <deepseek/core/rotation.hpp>
 #include <deepseek/core/view.hpp>
-#include <deepseek/detail/math.hpp>
+#include <deepseek/detail/sin_cos.hpp>
 
 #include <complex>
 #include <concepts>
