@@ -7,6 +7,7 @@
 #include <deepseek/core/index.hpp>
 #include <deepseek/core/routing.hpp>
 #include <deepseek/core/view.hpp>
+#include <deepseek/detail/portable.hpp>
 
 #include <cmath>
 #include <cstdint>
@@ -55,7 +56,7 @@ struct Route {
             bool const stays = routing.groups == 1 || kept(s, g);
             for (index_t e = g * group_size; e < (g + 1) * group_size; ++e) {
                 // A mask of zero lets excluded experts back in where biases are negative.
-                z[e] = stays ? biased(s, e) : routing.zero_mask ? Sum{0} : -static_cast<Sum>(HUGE_VAL);
+                z[e] = stays ? biased(s, e) : routing.zero_mask ? Sum{0} : -deepseek::detail::kInfinity<Sum>;
             }
         }
         auto* const id = chosen.row(row);
@@ -118,7 +119,7 @@ private:
     // Its best expert; with sigmoid the sum of its two best.
     DEEPSEEK_HD Sum group_score(T const* s, index_t group) const {
         auto const size = scores.cols / routing.groups;
-        auto first = -static_cast<Sum>(HUGE_VAL);
+        auto first = -deepseek::detail::kInfinity<Sum>;
         auto second = first;
         for (index_t e = group * size; e < (group + 1) * size; ++e) {
             auto const z = biased(s, e);
