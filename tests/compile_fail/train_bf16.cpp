@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// expect: Trainer: weights must be float or double to be trained; bf16 is for generating (copy_weights converts)
+// expect: Trainer: weights must be float or double to be trained; Trainer<M, bf16, B> computes in bf16 with weights of float
 #include <deepseek/backend/cpu.hpp>
 #include <deepseek/model.hpp>
 

@@ -3,6 +3,7 @@
 #define DEEPSEEK_LAYERS_MOE_HPP
 
 #include <deepseek/core/arena.hpp>
+#include <deepseek/core/dtype.hpp>
 #include <deepseek/core/layer.hpp>
 #include <deepseek/core/pass.hpp>
 #include <deepseek/core/routing.hpp>
@@ -88,11 +89,12 @@ struct moe_layer {
         using T = typename decltype(y)::element;
         auto const scope = be.scratch().scope();
 
-        Router::forward(be, p.router, x, saved.scores);  // logits [tokens, Experts]
+        Router::forward(be, p.router, widened(be, x), saved.scores);  // logits [tokens, Experts]
         ops::route(be, saved.scores, bias_of(p), saved.chosen, saved.gates, Route);
         if (pass.balance_alpha > 0 && pass.balance_loss != nullptr) {
-            auto load = be.scratch().template rows<T, Experts>(pass.sequences);  // [sequences, Experts]
-            auto loss = be.scratch().template rows<T, 1>(pass.sequences);        // [sequences]
+            using A = accumulate_t<T>;
+            auto load = be.scratch().template rows<A, Experts>(pass.sequences);  // [sequences, Experts]
+            auto loss = be.scratch().template rows<A, 1>(pass.sequences);        // [sequences]
             ops::balance_loss<TopK>(be, load, loss, saved.scores, pass.targets, pass.sequence_weights);
             ops::add_sum(be, pass.balance_loss, loss, pass.balance_alpha * pass.loss_scale);
         }
@@ -136,11 +138,11 @@ struct moe_layer {
         auto const pairs = x.rows * TopK;
         auto pair_rows =
             be.scratch().template rows<T, Dim>(pairs);  // [pairs, Dim]: dy, then x, then dx of each pair
-        auto act = be.scratch().template rows<T, Hidden>(pairs);    // [pairs, Hidden]
-        auto dact = be.scratch().template rows<T, Hidden>(pairs);   // [pairs, Hidden]
-        auto gate = saved.gate.template reshape<Hidden>();          // [pairs, Hidden]
-        auto up = saved.up.template reshape<Hidden>();              // [pairs, Hidden]
-        auto dgates = be.scratch().template rows<T, TopK>(x.rows);  // [tokens, TopK]
+        auto act = be.scratch().template rows<T, Hidden>(pairs);                  // [pairs, Hidden]
+        auto dact = be.scratch().template rows<T, Hidden>(pairs);                 // [pairs, Hidden]
+        auto gate = saved.gate.template reshape<Hidden>();                        // [pairs, Hidden]
+        auto up = saved.up.template reshape<Hidden>();                            // [pairs, Hidden]
+        auto dgates = be.scratch().template rows<accumulate_t<T>, TopK>(x.rows);  // [tokens, TopK]
         ops::gather_pairs<TopK>(be, pair_rows, dy, plan.pair_at);
         ops::grouped_matmul_nn(be, dact, pair_rows, p.down, plan.offsets);
         ops::swiglu(be, act, gate, up);
@@ -161,16 +163,38 @@ private:
     static void backward_router(auto& be, Pass const& pass, auto const& p, auto x, auto& saved, auto dgates,
                                 auto dx, auto& g) {
         using T = typename decltype(dx)::element;
-        auto dlogits = be.scratch().template rows<T, Experts>(x.rows);  // [tokens, Experts]
-        Rows<T, Experts> load{};  // [sequences, Experts] with a balance loss
+        using A = accumulate_t<T>;
+        auto dlogits = be.scratch().template rows<A, Experts>(x.rows);  // [tokens, Experts]
+        Rows<A, Experts> load{};  // [sequences, Experts] with a balance loss
         if (pass.balance_alpha > 0) {
-            load = be.scratch().template rows<T, Experts>(pass.sequences);
-            ops::balance_loss<TopK>(be, load, be.scratch().template rows<T, 1>(pass.sequences), saved.scores,
+            load = be.scratch().template rows<A, Experts>(pass.sequences);
+            ops::balance_loss<TopK>(be, load, be.scratch().template rows<A, 1>(pass.sequences), saved.scores,
                                     pass.targets, pass.sequence_weights);
         }
         ops::route_backward(be, dlogits, dgates, saved.scores, saved.chosen, Route, load,
-                            static_cast<T>(pass.balance_alpha * pass.loss_scale), pass.length, pass.targets);
-        Router::backward(be, p.router, x, dlogits, dx, g.router, ops::Write::add);
+                            static_cast<A>(pass.balance_alpha * pass.loss_scale), pass.length, pass.targets);
+        Router::backward_params(be, widened(be, x), dlogits, g.router);
+        if constexpr (std::is_same_v<T, A>) {
+            Router::backward_input(be, p.router, dlogits, dx, ops::Write::add);
+        } else {
+            auto dwide = be.scratch().template rows<A, Dim>(x.rows);  // [tokens, Dim]
+            auto rounded = be.scratch().template rows<T, Dim>(x.rows);
+            Router::backward_input(be, p.router, dlogits, dwide);
+            ops::copy(be, rounded, dwide);
+            ops::accumulate(be, dx, rounded);
+        }
+    }
+
+    // x as the router sees it: logits must not be rounded, as products of narrow activations are.
+    static auto widened(auto& be, auto x) {
+        using T = std::remove_const_t<typename decltype(x)::element>;
+        if constexpr (std::is_same_v<T, accumulate_t<T>>) {
+            return x;
+        } else {
+            auto copy = be.scratch().template rows<accumulate_t<T>, Dim>(x.rows);  // [tokens, Dim]
+            ops::copy(be, copy, x);
+            return copy;
+        }
     }
 
     static auto bias_of(auto const& p) {

@@ -4,6 +4,7 @@
 
 #include <deepseek/core/arena.hpp>
 #include <deepseek/core/batch.hpp>
+#include <deepseek/core/dtype.hpp>
 #include <deepseek/core/layer.hpp>
 #include <deepseek/core/model_options.hpp>
 #include <deepseek/core/pass.hpp>
@@ -129,10 +130,11 @@ struct model_type {
     }
 
     /// Adds the gradients of main loss + mtp_weight / Depth * sum of MTP losses + balance losses, times
-    /// pass.loss_scale, to g, and the losses to `losses` as loss() does. Uses the tape up.
+    /// pass.loss_scale, to g, and the losses to `losses` as loss() does. Uses the tape up. Activations and weights are of T,
+    /// gradients of weights of accumulate_t<T>.
     template <class T, class B>
     static void backward(B& be, viewed_params<model_type, T const> const& p, Tape<T>& tape,
-                         viewed_params<model_type, T>& g, double mtp_weight, double* losses) {
+                         viewed_params<model_type, accumulate_t<T>>& g, double mtp_weight, double* losses) {
         auto const& pass = tape.pass;
         auto const scope = be.scratch().scope();
         // [tokens, width]: gradient of the main output, then of the stream
@@ -336,8 +338,9 @@ private:
 
     template <class T, class B>
     static void head_loss_backward(B& be, viewed_params<model_type, T const> const& p, Tape<T>& tape,
-                                   std::size_t depth, Rows<T, width> dh, viewed_params<model_type, T>& g,
-                                   double weight, double* loss) {
+                                   std::size_t depth, Rows<T, width> dh,
+                                   viewed_params<model_type, accumulate_t<T>>& g, double weight,
+                                   double* loss) {
         auto const scale = weight * target_weight(tape);
         for_head_parts<T>(be, tape, depth, loss,
                           [&](auto h, auto scores, auto losses, Token const* targets, index_t begin) {
@@ -351,8 +354,8 @@ private:
 
     template <class T, class B>
     static void backward_mtp(B& be, viewed_params<model_type, T const> const& p, Tape<T>& tape,
-                             Rows<T, width> d, viewed_params<model_type, T>& g, double mtp_weight,
-                             double* losses) {
+                             Rows<T, width> d, viewed_params<model_type, accumulate_t<T>>& g,
+                             double mtp_weight, double* losses) {
         if constexpr (Depth > 0) {
             auto const sequences = tape.pass.sequences;
             std::array<Rows<T, width>, Depth + 1> doutput{};  // of every depth's normed output

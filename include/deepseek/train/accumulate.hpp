@@ -5,6 +5,7 @@
 #include <deepseek/core/arena.hpp>
 #include <deepseek/core/batch.hpp>
 #include <deepseek/core/buffer.hpp>
+#include <deepseek/core/dtype.hpp>
 #include <deepseek/core/index.hpp>
 #include <deepseek/core/pass.hpp>
 #include <deepseek/core/random.hpp>
@@ -118,12 +119,12 @@ private:
 /// Adds losses and gradients of some micro-batches of the step-th step to `sums`. Each weighs as many targets as it has
 /// that are not ignored, so that however they are cut, losses and gradients are means over the targets of the step.
 ///
-/// An exception leaves `sums` half written: clear() it before it is used again.
+/// Weights and activations are of T, gradients of accumulate_t<T>. An exception leaves `sums` half written: clear() it before it is used again.
 ///
 /// Errors:    Error if no target counts or more than the step is said to have; ShapeError if a batch has not the tokens
 ///            its extents say; Error if an id is outside the vocabulary
 template <class M, class T, class B>
-void accumulate(B& be, StepSums<M, T, B>& sums, Weights<M, T, B> const& weights,
+void accumulate(B& be, StepSums<M, accumulate_t<T>, B>& sums, Weights<M, T, B> const& weights,
                 std::span<Batch const> micro_batches, StepPart const& part, TrainOptions const& options,
                 index_t step, Arena<B>& arena) {
     auto const targets = detail::count_targets<M>("training", micro_batches, part.targets);

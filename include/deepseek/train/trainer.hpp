@@ -21,12 +21,16 @@
 #include <concepts>
 #include <cstddef>
 #include <span>
+#include <type_traits>
 #include <vector>
 
 namespace deepseek::inline DEEPSEEK_ABI {
 
-/// Trains model M with elements T on backend B: forward and backward over micro-batches, clipping, AdamW, and the
-/// routers' balancing. A step waits for the backend once, and allocates nothing once a step of equal extents has run.
+/// Trains model M on backend B: forward and backward over micro-batches, clipping, AdamW, and the routers' balancing. A
+/// step waits for the backend once, and allocates nothing once a step of equal extents has run.
+///
+/// Activations and the weights that they meet have elements of Compute. What is learned, gradients and moments have those
+/// of Master: float for float and bf16, double for double. Where the two differ, a step begins by rounding the weights.
 ///
 /// Resuming from the same weights, moments and counters continues bit for bit.
 ///
@@ -41,33 +45,46 @@ namespace deepseek::inline DEEPSEEK_ABI {
 ///     auto report = trainer.clip();  // waits for the backend
 ///     report.rate *= 0.5;
 ///     trainer.update(report);
-template <class M, class T, class B>
+template <class M, class Compute, class B>
 class Trainer {
+    static_assert(Element<Compute>, "Trainer<M, Compute, B>: Compute must be float, double or bf16");
     static_assert(
         Backend<B>,
         "Trainer: what it runs on must be a Backend; deepseek/backend/concept.hpp lists what one has");
 
 public:
     static constexpr std::size_t depth = static_cast<std::size_t>(M::mtp_depth);
+    using Master = accumulate_t<Compute>;
     using Progress = TrainProgress;
 
     /// The weights and the backend must outlive the trainer.
     ///
     /// Errors:    Error if an option makes no sense; what the backend throws when memory is short
-    Trainer(B& backend, Weights<M, T, B>& weights, TrainOptions const& options)
+    Trainer(B& backend, Weights<M, Master, B>& weights, TrainOptions const& options)
         : backend_(&backend),
           weights_(&weights),
           options_(options),
           sums_(backend),
           moments_(backend),
           arena_(backend),
-          evaluation_(backend) {
+          evaluation_(backend),
+          rounded_(backend) {
         options_.validate();
-        each_tensor<M, T>([&](Info const& info, Place const& place) {
+        each_tensor<M, Master>([&](Info const& info, Place const& place) {
             if (info.role == Role::state) {
                 load_.emplace_back(static_cast<std::size_t>(place.size()));
             }
         });
+    }
+
+    /// Refused: steps of training are too small for bf16 to hold.
+    Trainer(B& backend, Weights<M, bf16, B>&,
+            TrainOptions const& options) requires(!std::is_same_v<Compute, Master>)
+        : Trainer(backend, *static_cast<Weights<M, Master, B>*>(nullptr), options) {
+        static_assert(
+            detail::never<M>,
+            "Trainer: weights must be float or double to be trained; Trainer<M, bf16, B> computes in "
+            "bf16 with weights of float");
     }
 
     TrainOptions const& options() const { return options_; }
@@ -83,9 +100,9 @@ public:
     /// Where the run stands; assign to it, to the weights and to the moments to go on with another run.
     Progress& progress() { return progress_; }
     Progress const& progress() const { return progress_; }
-    Weights<M, T, B>& weights() { return *weights_; }
-    Weights<M, T, B>& first_moment() { return moments_.first; }
-    Weights<M, T, B>& second_moment() { return moments_.second; }
+    Weights<M, Master, B>& weights() { return *weights_; }
+    Weights<M, Master, B>& first_moment() { return moments_.first; }
+    Weights<M, Master, B>& second_moment() { return moments_.second; }
     /// How often every expert was chosen in the last step, for each mixture of experts in the order of the model.
     std::vector<std::vector<double>> const& expert_load() const { return load_; }
     /// The most bytes of activations ever in use at once.
@@ -101,13 +118,13 @@ public:
     ///            Error if an id is outside the vocabulary; Error after more than max_skips consecutive steps without
     ///            a finite loss and gradient norm
     StepReport<depth> step(std::span<Batch const> micro_batches) {
-        return step(micro_batches, {}, [](StepBuffers<T> const&) {});
+        return step(micro_batches, {}, [](StepBuffers<Master> const&) {});
     }
 
     /// The same of a step that has other micro-batches elsewhere: `reduce` is called once, with what those here add up
     /// to, and adds to its buffers, element by element, what those of the others do. Everyone then takes the same step.
     /// An exception from `reduce` is one from a micro-batch.
-    template <std::invocable<StepBuffers<T> const&> Reduce>
+    template <std::invocable<StepBuffers<Master> const&> Reduce>
     StepReport<depth> step(std::span<Batch const> micro_batches, StepPart const& part, Reduce&& reduce) {
         begin();
         accumulate(micro_batches, part);
@@ -119,18 +136,21 @@ public:
 
     /// Starts a step: gradients and sums are zero. Here and not behind their last use, so that nothing stays of a step that
     /// an exception ended.
-    void begin() { sums_.clear(); }
+    void begin() {
+        sums_.clear();
+        round_weights();
+    }
 
     /// Adds losses and gradients of micro-batches to those of the step that began. Does not wait.
     ///
     /// Errors:    as step; a step that had one has to begin anew
     void accumulate(std::span<Batch const> micro_batches, StepPart const& part = {}) {
-        deepseek::accumulate(*backend_, sums_, *weights_, micro_batches, part, options_, progress_.step,
-                             arena_);
+        deepseek::accumulate(*backend_, sums_, compute_weights(), micro_batches, part, options_,
+                             progress_.step, arena_);
     }
 
     /// What has been accumulated.
-    StepBuffers<T> buffers() { return sums_.buffers(); }
+    StepBuffers<Master> buffers() { return sums_.buffers(); }
 
     /// The gradients' norm, the losses, and what update() should do: waits for the backend. Changes only expert_load().
     StepReport<depth> clip() {
@@ -167,51 +187,45 @@ public:
     /// Errors:    Error if there is no batch, or no target that counts; ShapeError if one has not the tokens its extents
     ///            say; Error if an id is outside the vocabulary
     Losses<depth> evaluate(std::span<Batch const> batches) {
-        return deepseek::evaluate(*backend_, evaluation_, *weights_, batches, options_, arena_);
+        round_weights();
+        return deepseek::evaluate(*backend_, evaluation_, compute_weights(), batches, options_, arena_);
     }
 
 private:
+    static constexpr bool kRounds = !std::is_same_v<Compute, Master>;
+
+    // Without a set of its own where the learned weights are what is computed with.
+    struct Nothing {
+        explicit Nothing(B&) {}
+    };
+
+    void round_weights() {
+        if constexpr (kRounds) {
+            copy_weights(*backend_, rounded_, *weights_);
+        }
+    }
+    Weights<M, Compute, B> const& compute_weights() const {
+        if constexpr (kRounds) {
+            return rounded_;
+        } else {
+            return *weights_;
+        }
+    }
+
     B* backend_;
-    Weights<M, T, B>* weights_;
+    Weights<M, Master, B>* weights_;
     TrainOptions options_;
-    StepSums<M, T, B> sums_;
-    Moments<M, T, B> moments_;
+    StepSums<M, Master, B> sums_;
+    Moments<M, Master, B> moments_;
     Arena<B> arena_;
     LossSums<depth, B> evaluation_;
+    std::conditional_t<kRounds, Weights<M, Compute, B>, Nothing> rounded_;
     Progress progress_{};
     std::vector<std::vector<double>> load_;
 };
 
-/// Refused: steps of training are too small for bf16 to hold. It parses as a Trainer does, so that the refusal is the
-/// only error.
-template <class M, class B>
-class Trainer<M, bf16, B> {
-    static_assert(
-        detail::never<M>,
-        "Trainer: weights must be float or double to be trained; bf16 is for generating (copy_weights "
-        "converts)");
-
-public:
-    static constexpr std::size_t depth = static_cast<std::size_t>(M::mtp_depth);
-    using Progress = TrainProgress;
-    Trainer(B&, Weights<M, bf16, B>& weights, TrainOptions const& options)
-        : weights_(&weights), options_(options) {}
-    TrainOptions const& options() const { return options_; }
-    void set_schedule(Schedule const&) {}
-    Progress& progress() { return progress_; }
-    Weights<M, bf16, B>& weights() { return *weights_; }
-    Weights<M, bf16, B>& first_moment() { return *weights_; }
-    Weights<M, bf16, B>& second_moment() { return *weights_; }
-    std::vector<std::vector<double>> expert_load() const { return {}; }
-    index_t activation_bytes() const { return 0; }
-    StepReport<depth> step(std::span<Batch const>) { return {}; }
-    Losses<depth> evaluate(std::span<Batch const>) { return {}; }
-
-private:
-    Weights<M, bf16, B>* weights_;
-    TrainOptions options_;
-    Progress progress_{};
-};
+template <class M, class T, class B>
+Trainer(B&, Weights<M, T, B>&, TrainOptions const&) -> Trainer<M, T, B>;
 
 }  // namespace deepseek::inline DEEPSEEK_ABI
 
