@@ -57,12 +57,13 @@ struct Data {
     }
 };
 
+template <class Compute = float>
 void check(int threads, ds::TrainOptions const& options, bool with_documents = false) {
     CAPTURE(threads);
     ds::Cpu cpu{{.threads = threads}};
     ds::Weights<M, float, ds::Cpu> weights{cpu};
     ds::initialize(cpu, weights, ds::Seed{1});
-    ds::Trainer<M, float, ds::Cpu> trainer{cpu, weights, options};
+    ds::Trainer<M, Compute, ds::Cpu> trainer{cpu, weights, options};
     Data data;
     data.with_documents = with_documents;
     auto const step = [&] {
@@ -97,6 +98,12 @@ TEST_CASE("training: a step that runs blocks again in the backward pass allocate
     ds::TrainOptions const options{.schedule = {.peak = 1e-2, .total = 20}, .recompute = true};
     check(1, options);
     check(2, options);
+}
+
+TEST_CASE("training: a step that computes in bf16 allocates nothing") {
+    ds::TrainOptions const options{.schedule = {.peak = 1e-2, .total = 20}};
+    check<ds::bf16>(1, options);
+    check<ds::bf16>(2, options);
 }
 
 TEST_CASE("training: a step over documents of changing lengths allocates nothing") {

@@ -45,7 +45,7 @@ struct Data {
 template <class T, class B>
 struct Run {
     B& be;
-    ds::Weights<M, T, B> weights{be};
+    ds::Weights<M, ds::accumulate_t<T>, B> weights{be};
     ds::Trainer<M, T, B> trainer;
     Data data{};
 
@@ -199,4 +199,23 @@ TEST_CASE("Trainer: norm, update and balancing are a few launches, however many 
     CHECK(updated.launches == 2);  // AdamW, and the routers' biases
     CHECK(updated.waits == 0);
     CHECK(updated.uploads == 0);
+}
+
+TEST_CASE(
+    "Trainer: in bf16 the emulated device learns what the Cpu learns, rounds all weights in two launches") {
+    ds::Cpu cpu{{.threads = 2}};
+    ds::Emulated be;
+    Run<ds::bf16, ds::Cpu> expected(cpu, options());
+    Run<ds::bf16, ds::Emulated> run(be, options());
+    for (int step = 0; step < 3; ++step) {
+        auto const a = expected.trainer.step(expected.data.next());
+        auto const b = run.trainer.step(run.data.next());
+        CHECK(b.losses.main == doctest::Approx(a.losses.main).epsilon(0.01));
+    }
+    auto const start = be.counts();
+    run.trainer.begin();
+    auto const begun = be.counts() - start;
+    CHECK(begun.launches == 2);
+    CHECK(begun.waits == 0);
+    CHECK(begun.uploads == 0);
 }

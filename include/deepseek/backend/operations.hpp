@@ -36,6 +36,8 @@ struct AdamW {};
 struct AddValue {};
 struct AddSum {};
 struct SumOfSquares {};
+// ops/convert.hpp
+struct ConvertSet {};
 // ops/expert_load.hpp
 struct CollectLoads {};
 struct UpdateBiases {};

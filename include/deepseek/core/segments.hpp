@@ -8,7 +8,6 @@
 #include <deepseek/core/index.hpp>
 #include <deepseek/core/visit.hpp>
 
-#include <type_traits>
 #include <vector>
 
 // Operations on whole sets of tensors (norm, AdamW, balancing) are one launch each: what they have to know of every
@@ -57,21 +56,21 @@ struct Segments {
     }
 };
 
-/// Owns the table of the tensors of M for which wanted(info) is true. It is for sets with elements of T throughout.
+/// Owns the table of the tensors of M for which wanted(info) is true, in a set of T. All of them must have elements of one
+/// type: in a set of bf16, the states are float.
 ///
 /// Errors:    what the backend throws when memory is short
 template <class M, class T, class B>
 class SegmentTable {
-    static_assert(std::is_same_v<T, accumulate_t<T>>, "SegmentTable: T must be float or double");
-
 public:
     template <class F>
     SegmentTable(B& backend, F const& wanted) {
         std::vector<Segment> all;
         each_tensor<M, T>([&](Info const& info, Place const& place) {
             if (wanted(info)) {
-                all.push_back({place.offset / static_cast<index_t>(sizeof(T)), place.size(), view_.blocks,
-                               view_.elements, info.role == Role::decayed});
+                auto const bytes = static_cast<index_t>(place.wide ? sizeof(accumulate_t<T>) : sizeof(T));
+                all.push_back({place.offset / bytes, place.size(), view_.blocks, view_.elements,
+                               info.role == Role::decayed});
                 view_.blocks += all.back().blocks();
                 view_.elements += place.size();
             }

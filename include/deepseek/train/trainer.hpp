@@ -16,6 +16,7 @@
 #include <deepseek/train/evaluate.hpp>
 #include <deepseek/train/options.hpp>
 #include <deepseek/train/progress.hpp>
+#include <deepseek/train/rounded_weights.hpp>
 #include <deepseek/train/update.hpp>
 
 #include <concepts>
@@ -138,14 +139,14 @@ public:
     /// an exception ended.
     void begin() {
         sums_.clear();
-        round_weights();
+        rounded_.of(*weights_, sums_);
     }
 
     /// Adds losses and gradients of micro-batches to those of the step that began. Does not wait.
     ///
     /// Errors:    as step; a step that had one has to begin anew
     void accumulate(std::span<Batch const> micro_batches, StepPart const& part = {}) {
-        deepseek::accumulate(*backend_, sums_, compute_weights(), micro_batches, part, options_,
+        deepseek::accumulate(*backend_, sums_, rounded_.last(*weights_), micro_batches, part, options_,
                              progress_.step, arena_);
     }
 
@@ -187,31 +188,11 @@ public:
     /// Errors:    Error if there is no batch, or no target that counts; ShapeError if one has not the tokens its extents
     ///            say; Error if an id is outside the vocabulary
     Losses<depth> evaluate(std::span<Batch const> batches) {
-        round_weights();
-        return deepseek::evaluate(*backend_, evaluation_, compute_weights(), batches, options_, arena_);
+        return deepseek::evaluate(*backend_, evaluation_, rounded_.of(*weights_, sums_), batches, options_,
+                                  arena_);
     }
 
 private:
-    static constexpr bool kRounds = !std::is_same_v<Compute, Master>;
-
-    // Without a set of its own where the learned weights are what is computed with.
-    struct Nothing {
-        explicit Nothing(B&) {}
-    };
-
-    void round_weights() {
-        if constexpr (kRounds) {
-            copy_weights(*backend_, rounded_, *weights_);
-        }
-    }
-    Weights<M, Compute, B> const& compute_weights() const {
-        if constexpr (kRounds) {
-            return rounded_;
-        } else {
-            return *weights_;
-        }
-    }
-
     B* backend_;
     Weights<M, Master, B>* weights_;
     TrainOptions options_;
@@ -219,7 +200,7 @@ private:
     Moments<M, Master, B> moments_;
     Arena<B> arena_;
     LossSums<depth, B> evaluation_;
-    std::conditional_t<kRounds, Weights<M, Compute, B>, Nothing> rounded_;
+    RoundedWeights<M, Compute, B> rounded_;
     Progress progress_{};
     std::vector<std::vector<double>> load_;
 };
