@@ -22,10 +22,6 @@ constexpr DEEPSEEK_HD To bit_cast(From from) {
 template <class T>
 inline constexpr T kInfinity = std::numeric_limits<T>::infinity();
 
-/// The largest finite number.
-template <class T>
-inline constexpr T kLargest = std::numeric_limits<T>::max();
-
 }  // namespace deepseek::inline DEEPSEEK_ABI::detail
 
 #endif
