@@ -2,6 +2,7 @@
 // A layer of your own, outside the library: a feed-forward network with squared ReLU (So et al. 2021), two matrices
 // where SwiGLU has three. The contract it follows stands in <deepseek/core/layer.hpp>.
 #include <deepseek/backend/cpu.hpp>
+#include <deepseek/backend/emulated.hpp>
 #include <deepseek/model.hpp>
 #include <deepseek/ops/elementwise.hpp>
 #include <deepseek/ops/matmul.hpp>
@@ -87,6 +88,11 @@ int main() {
     ds::Cpu cpu;
     auto const report = ds::testing::check_layer<SquaredReLU<16>::bind<8>>(cpu);
     std::printf("gradients agree with finite differences: %s\n", report.error < 1e-8 ? "yes" : "no");
+
+    // And on a GPU that the host plays: its memory faults where the host touches it, so this layer is ready for a device.
+    ds::Emulated device;
+    auto const there = ds::testing::check_layer<SquaredReLU<16>::bind<8>>(device);
+    std::printf("on an emulated device, too: %s\n", there.error < 1e-8 ? "yes" : "no");
 
     // And it trains inside a model like any other.
     std::string_view const text = "The quick brown fox jumps over a lazy dog.";
