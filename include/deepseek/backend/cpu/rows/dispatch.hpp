@@ -18,6 +18,18 @@ class Cpu;
 
 namespace cpu::rows {
 
+// y (=|+=) factor · x
+template <class T, class S>
+void add_scaled(S* y, T const* x, index_t count, S factor, bool add) {
+    if (add) {
+        sweep(
+            count, S{0}, [=](auto to, auto const& v) { to += factor * v; }, y, x);
+    } else {
+        sweep(
+            count, S{0}, [=](auto to, auto const& v) { to = factor * v; }, y, x);
+    }
+}
+
 // (h · dh; h *= gate, dh *= gate)
 template <class T, class S>
 S scale_both(T* h, T* dh, index_t count, S gate) {
@@ -35,30 +47,33 @@ S scale_both(T* h, T* dh, index_t count, S gate) {
 
 }  // namespace cpu::rows
 
-// Stretch by stretch, so that the sum over a token's pairs is rounded once.
+// Strip by strip, so that the sum over a token's pairs is rounded once.
 template <std::same_as<Cpu> B, class T, class G>
 void compute(ops::CombinePairs, B& be, Strided<T> y, Strided<T const> x, Strided<G const> gates,
              std::int32_t const* row_of, bool add) {
     using S = accumulate_t<T>;
-    constexpr index_t kStretch = cpu::rows::kStretch<S>;
+    constexpr index_t kStrip = 256;
     auto const top_k = gates.cols;
     be.for_each(y.rows, y.cols * top_k, [=](index_t token) {
-        for (index_t begin = 0; begin < y.cols; begin += kStretch) {
-            auto const width = std::min(kStretch, y.cols - begin);
+        for (index_t begin = 0; begin < y.cols; begin += kStrip) {
+            auto const width = std::min(kStrip, y.cols - begin);
             auto* const to = y.row(token) + begin;
-            cpu::rows::Values<S> sum = cpu::rows::Values<S>::Zero();
-            if (add) {
-                cpu::rows::sweep(
-                    width, S{0}, [&](auto const& v) { sum = v; }, static_cast<T const*>(to));
-            }
+            S sum[kStrip];
             for (index_t k = 0; k < top_k; ++k) {
                 auto const gate = gates.data == nullptr ? S{1} : convert<S>(gates.row(token)[k]);
-                cpu::rows::sweep(
-                    width, S{0}, [&](auto const& v) { sum += gate * v; },
-                    x.row(row_of[token * top_k + k]) + begin);
+                auto const* const from = x.row(row_of[token * top_k + k]) + begin;
+                cpu::rows::add_scaled(static_cast<S*>(sum), from, width, gate, k > 0);
             }
             cpu::rows::sweep(
-                width, S{0}, [&](auto v) { v = sum; }, to);
+                width, S{0},
+                [=](auto v, auto const& s) {
+                    if (add) {
+                        v += s;
+                    } else {
+                        v = s;
+                    }
+                },
+                to, static_cast<S const*>(sum));
         }
     });
 }
