@@ -31,27 +31,23 @@ struct Turns {
     S cos_sin[2 * Rotation::kMostPairs];
 
     Turns(Rotation const& r, float position) {
-        auto const sin_size = r.backward ? -r.attention_factor : r.attention_factor;
-        for (index_t begin = 0; begin < r.pairs; begin += kPairs) {  // frequencies behind the last are 0
-            S cos[kPairs];
-            S sin[kPairs];
-            for (index_t i = 0; i < kPairs; ++i) {
-                // A product of floats, as everyone who trains these models computes it: see ops::RotaryTable.
-                auto const angle = static_cast<double>(position * r.inverse_frequency[begin + i]);
-                auto const exact = deepseek::detail::sin_cos(angle);
-                cos[i] = static_cast<S>(exact.cos * r.attention_factor);
-                sin[i] = static_cast<S>(exact.sin * sin_size);
-            }
-            if (r.step == 2) {
-                for (index_t i = 0; i < kPairs; ++i) {
-                    cos_sin[2 * (begin + i)] = cos[i];
-                    cos_sin[2 * (begin + i) + 1] = sin[i];
-                }
-            } else {
-                for (index_t i = 0; i < kPairs; ++i) {
-                    cos_sin[begin + i] = cos[i];
-                    cos_sin[Rotation::kMostPairs + begin + i] = sin[i];
-                }
+        auto const count = round_up(r.pairs, kPairs);  // whole vectors: frequencies behind the last are 0
+        auto const cos_size = r.attention_factor;
+        auto const sin_size = r.backward ? -cos_size : cos_size;
+        S both[2 * Rotation::kMostPairs];
+        auto* const cos = r.step == 2 ? both : cos_sin;
+        auto* const sin = cos + Rotation::kMostPairs;
+        for (index_t i = 0; i < count; ++i) {
+            // A product of floats, as everyone who trains these models computes it: see ops::RotaryTable.
+            auto const exact =
+                deepseek::detail::sin_cos(static_cast<double>(position * r.inverse_frequency[i]));
+            cos[i] = static_cast<S>(exact.cos * cos_size);
+            sin[i] = static_cast<S>(exact.sin * sin_size);
+        }
+        if (r.step == 2) {
+            for (index_t i = 0; i < count; ++i) {
+                cos_sin[2 * i] = cos[i];
+                cos_sin[2 * i + 1] = sin[i];
             }
         }
     }
@@ -70,21 +66,24 @@ void turn_pair(S& v, S& w, S cos, S sin) {
     w = a * sin + b * cos;
 }
 
+// Pairs side by side: as complex numbers, which the standard lets them be seen as.
 template <class S>
-void turn(S* v, Rotation const& r, Turns<S> const& turns) {
+[[gnu::always_inline]] inline void turn_adjacent(S* v, Rotation const& r, Turns<S> const& turns) {
     auto const whole = r.pairs / kPairs * kPairs;
-    if (r.step == 2) {  // as complex numbers, which the standard lets them be seen as
-        auto* const pairs = reinterpret_cast<std::complex<S>*>(v);
-        auto const* const by = reinterpret_cast<std::complex<S> const*>(turns.cos_sin);
-        for (index_t i = 0; i < whole; i += kPairs) {
-            Pairs<std::complex<S>>(pairs + i) *= Pairs<std::complex<S> const>(by + i);
-        }
-        for (auto i = whole; i < r.pairs; ++i) {
-            turn_pair(v[2 * i], v[2 * i + 1], turns.cos_sin[2 * i], turns.cos_sin[2 * i + 1]);
-        }
-        return;
+    auto* const pairs = reinterpret_cast<std::complex<S>*>(v);
+    auto const* const by = reinterpret_cast<std::complex<S> const*>(turns.cos_sin);
+    for (index_t i = 0; i < whole; i += kPairs) {
+        Pairs<std::complex<S>>(pairs + i) *= Pairs<std::complex<S> const>(by + i);
     }
-    auto* const w = v + r.gap;
+    for (auto i = whole; i < r.pairs; ++i) {
+        turn_pair(v[2 * i], v[2 * i + 1], turns.cos_sin[2 * i], turns.cos_sin[2 * i + 1]);
+    }
+}
+
+// Pairs of an element of v and one of w.
+template <class S>
+[[gnu::always_inline]] inline void turn_apart(S* v, S* w, Rotation const& r, Turns<S> const& turns) {
+    auto const whole = r.pairs / kPairs * kPairs;
     auto const* const cos = turns.cos_sin;
     auto const* const sin = turns.cos_sin + Rotation::kMostPairs;
     for (index_t i = 0; i < whole; i += kPairs) {
@@ -98,21 +97,39 @@ void turn(S* v, Rotation const& r, Turns<S> const& turns) {
     }
 }
 
+template <class S>
+void turn_heads(S* v, Rotation const& r, Turns<S> const& turns) {
+    if (r.step == 2) {
+        for (index_t head = 0; head < r.heads; ++head, v += r.head_stride) {
+            turn_adjacent(v, r, turns);
+        }
+    } else {
+        for (index_t head = 0; head < r.heads; ++head, v += r.head_stride) {
+            turn_apart(v, v + r.gap, r, turns);
+        }
+    }
+}
+
 // Rows of another type than that of the arithmetic: in a copy.
 template <class T, class S>
-requires(!std::is_same_v<T, S>) void turn(T* v, Rotation const& r, Turns<S> const& turns) {
+requires(!std::is_same_v<T, S>) void turn_heads(T* v, Rotation const& r, Turns<S> const& turns) {
     S copy[2 * Rotation::kMostPairs];
-    auto packed = r;
-    packed.gap = r.step == 2 ? 1 : r.pairs;
-    auto* const w = v + (r.step == 2 ? r.pairs : r.gap);
-    for (index_t i = 0; i < r.pairs; ++i) {
-        copy[i] = convert<S>(v[i]);
-        copy[r.pairs + i] = convert<S>(w[i]);
-    }
-    turn(static_cast<S*>(copy), packed, turns);
-    for (index_t i = 0; i < r.pairs; ++i) {
-        v[i] = convert<T>(copy[i]);
-        w[i] = convert<T>(copy[r.pairs + i]);
+    bool const adjacent = r.step == 2;
+    for (index_t head = 0; head < r.heads; ++head, v += r.head_stride) {
+        auto* const w = v + (adjacent ? r.pairs : r.gap);
+        for (index_t i = 0; i < r.pairs; ++i) {
+            copy[i] = convert<S>(v[i]);
+            copy[r.pairs + i] = convert<S>(w[i]);
+        }
+        if (adjacent) {
+            turn_adjacent(static_cast<S*>(copy), r, turns);
+        } else {
+            turn_apart(static_cast<S*>(copy), copy + r.pairs, r, turns);
+        }
+        for (index_t i = 0; i < r.pairs; ++i) {
+            v[i] = convert<T>(copy[i]);
+            w[i] = convert<T>(copy[r.pairs + i]);
+        }
     }
 }
 
@@ -126,9 +143,7 @@ void compute(ops::Rotate, B& be, Strided<T> x, Rotation const& rotation, std::in
                     auto const start = starts == nullptr ? 0 : index_t{starts[row]};
                     cpu::rows::Turns<accumulate_t<T>> const turns(
                         r, static_cast<float>(r.first + row % r.length - start));
-                    for (index_t head = 0; head < r.heads; ++head) {
-                        cpu::rows::turn(x.row(row) + head * r.head_stride, r, turns);
-                    }
+                    cpu::rows::turn_heads(x.row(row), r, turns);
                 });
 }
 
