@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Training: one iteration is one optimizer step, float, on random tokens. Names read
+// Training: one iteration is one optimizer step on random tokens. Names read
 //
-//   train/<model>/cpu/float/<sequences>x<length>/threads:<threads>
+//   train/<model>/cpu/<float or bf16: what is computed with>/<sequences>x<length>/threads:<threads>
 //
 // `tokens/s` counts tokens of the main model's input. `FLOP/s` counts the multiply-adds, times two, that the step asks
 // of the backend; `of_peak` is its fraction of what multiply-adds on registers reach with as many threads.
@@ -39,13 +39,13 @@ double operations(ds::TrainOptions const& options, ds::Batch const& batch) {
     return static_cast<double>(meter.operations());
 }
 
-template <class M>
+template <class M, class Compute>
 void train(benchmark::State& state, ds::index_t sequences, ds::index_t length, int threads) {
     ds::Cpu cpu{{.threads = threads}};
     ds::Weights<M, float, ds::Cpu> weights{cpu};
     ds::initialize(cpu, weights, ds::Seed{1});
     ds::TrainOptions const options{.schedule = {.peak = 3e-4, .total = 1'000'000}};
-    ds::Trainer<M, float, ds::Cpu> trainer{cpu, weights, options};
+    ds::Trainer<M, Compute, ds::Cpu> trainer{cpu, weights, options};
 
     auto const count = static_cast<std::size_t>(sequences * length);
     std::vector<ds::Token> tokens(count + 1);
@@ -68,13 +68,14 @@ void train(benchmark::State& state, ds::index_t sequences, ds::index_t length, i
     state.counters["activation_bytes"] = static_cast<double>(trainer.activation_bytes());
 }
 
-template <class M>
-void add(std::string const& model, ds::index_t sequences, ds::index_t length) {
+template <class M, class Compute>
+void add(std::string const& model, char const* computing, ds::index_t sequences, ds::index_t length) {
     for (int const threads : {1, 2}) {
-        auto const name =
-            ds::message("train/", model, "/cpu/float/", sequences, "x", length, "/threads:", threads);
+        auto const name = ds::message("train/", model, "/cpu/", computing, "/", sequences, "x", length,
+                                      "/threads:", threads);
         benchmark::RegisterBenchmark(
-            name.c_str(), [=](benchmark::State& state) { train<M>(state, sequences, length, threads); })
+            name.c_str(),
+            [=](benchmark::State& state) { train<M, Compute>(state, sequences, length, threads); })
             ->Iterations(2)
             ->Unit(benchmark::kMillisecond)
             ->UseRealTime();
@@ -84,9 +85,12 @@ void add(std::string const& model, ds::index_t sequences, ds::index_t length) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    add<ds::FromScratch100M>("from_scratch_100m", 4, 256);
-    add<ds::FromScratch100M>("from_scratch_100m", 1, 1024);
-    add<Small>("width_256", 16, 256);
+    add<ds::FromScratch100M, float>("from_scratch_100m", "float", 4, 256);
+    add<ds::FromScratch100M, float>("from_scratch_100m", "float", 1, 1024);
+    add<Small, float>("width_256", "float", 16, 256);
+    add<ds::FromScratch100M, ds::bf16>("from_scratch_100m", "bf16", 4, 256);
+    add<ds::FromScratch100M, ds::bf16>("from_scratch_100m", "bf16", 1, 1024);
+    add<Small, ds::bf16>("width_256", "bf16", 16, 256);
     benchmark::Initialize(&argc, argv);
     if (benchmark::ReportUnrecognizedArguments(argc, argv)) {
         return 2;

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""Training speed of bench_train beside PyTorch: same models, batches, threads and precision (float32), in one run.
+"""Training speed of bench_train beside PyTorch: same models, batches, threads and precision, in one run.
 
-    python3 benchmarks/pytorch/compare_train.py build/bench/benchmarks/bench_train [--threads 2] [--rounds 5]
+    python3 benchmarks/pytorch/compare_train.py build/bench/benchmarks/bench_train [--threads 2] [--rounds 5] [--dtype bf16]
 
 needs torch. Rounds alternate between the two sides, so that a change in the machine's load meets both; printed are
 medians over rounds, and the best of PyTorch's variants: eager and compiled, with padded and unpadded values. Both sides
-do the same work per step: forward, backward, gradient norm and clipping, AdamW; both keep their activations.
+do the same work per step: forward, backward, gradient norm and clipping, AdamW; both keep their activations. In bf16 both
+keep float32 weights: ours rounds them once per step, PyTorch by autocast.
 
 glibc gives large blocks back to the system at every free, which costs PyTorch up to half of its speed; the process
 starts itself again with settings that keep them (a warm allocator).
@@ -23,9 +24,9 @@ WARM = {"MALLOC_MMAP_THRESHOLD_": "17179869184", "MALLOC_TRIM_THRESHOLD_": "1717
 CASES = [("from_scratch_100m", 4, 256), ("from_scratch_100m", 1, 1024), ("width_256", 16, 256)]
 
 
-def our_speed(binary: str, model: str, sequences: int, length: int, threads: int) -> float:
+def our_speed(binary: str, dtype: str, model: str, sequences: int, length: int, threads: int) -> float:
     """Tokens per second of one process of bench_train."""
-    name = f"train/{model}/cpu/float/{sequences}x{length}/threads:{threads}/"
+    name = f"train/{model}/cpu/{dtype}/{sequences}x{length}/threads:{threads}/"
     command = [binary, "--benchmark_filter=^" + name, "--benchmark_format=json"]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return json.loads(output)["benchmarks"][0]["tokens/s"]
@@ -34,14 +35,14 @@ def our_speed(binary: str, model: str, sequences: int, length: int, threads: int
 class Peer:
     """One variant of the PyTorch side."""
 
-    def __init__(self, model: str, sequences: int, length: int, compiled: bool, pad_values: bool):
+    def __init__(self, model: str, sequences: int, length: int, compiled: bool, pad_values: bool, bf16: bool):
         import torch
         from model import MODELS, Model
 
         torch.manual_seed(1)
         config = MODELS[model]
         self.model = Model(config, pad_values)
-        self.step_count = 0
+        self.bf16 = bf16
         decayed = [p for p in self.model.parameters() if p.dim() > 1]
         others = [p for p in self.model.parameters() if p.dim() <= 1]
         self.optimizer = torch.optim.AdamW(
@@ -55,7 +56,8 @@ class Peer:
     def step(self) -> float:
         import torch
 
-        loss = self.call(self.tokens, self.targets)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
+            loss = self.call(self.tokens, self.targets)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0, foreach=True)
         self.optimizer.step()
@@ -75,6 +77,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=2, help="of PyTorch per round; bench_train does 2")
+    parser.add_argument("--dtype", choices=["float", "bf16"], default="float")
     parser.add_argument("--no-compile", action="store_true")
     arguments = parser.parse_args()
     if any(os.environ.get(name) != value for name, value in WARM.items()):
@@ -83,7 +86,7 @@ def main() -> None:
     import torch
 
     torch.set_num_threads(arguments.threads)
-    print(f"torch {torch.__version__}, {arguments.threads} threads, float32, medians of {arguments.rounds} rounds")
+    print(f"torch {torch.__version__}, {arguments.threads} threads, {arguments.dtype}, medians of {arguments.rounds} rounds")
     print("| model, batch | ours, tokens/s | PyTorch, tokens/s | variant | ratio | lowest to highest of ours | of theirs |")
     print("| --- | --: | --: | --- | --: | --: | --: |")
     for model, sequences, length in CASES:
@@ -91,7 +94,7 @@ def main() -> None:
         for compiled in (False, True)[: 1 if arguments.no_compile else 2]:
             for padded in (False, True):
                 name = ("compiled" if compiled else "eager") + (", padded values" if padded else "")
-                peers[name] = Peer(model, sequences, length, compiled, padded)
+                peers[name] = Peer(model, sequences, length, compiled, padded, arguments.dtype == "bf16")
         for peer in peers.values():
             peer.speed(2)  # compiles, allocates
         trials = {name: statistics.median(peer.speed(1) for _ in range(3)) for name, peer in peers.items()}
@@ -101,7 +104,7 @@ def main() -> None:
         peers.clear()
         ours, theirs = [], []
         for _ in range(arguments.rounds):
-            ours.append(our_speed(arguments.binary, model, sequences, length, arguments.threads))
+            ours.append(our_speed(arguments.binary, arguments.dtype, model, sequences, length, arguments.threads))
             theirs.append(peer.speed(arguments.steps))
         our_median, their_median = statistics.median(ours), statistics.median(theirs)
         print(

@@ -6,4 +6,4 @@
 namespace ds = deepseek;
 
 template std::unique_ptr<ds::app::Training> ds::app::make_training<deepseek_examples::Shakespeare>(
-    ds::TrainOptions const&, int);
+    ds::TrainOptions const&, ds::app::Computing const&);

@@ -96,6 +96,38 @@ TEST_CASE("train: recomputation gives the same bytes") {
     CHECK(equal_files(directory / "kept/model.safetensors", directory / "again/model.safetensors"));
 }
 
+TEST_CASE("train: --dtype bf16 computes in bf16, keeps the run in float and the best model in bf16") {
+    ScratchDirectory const directory;
+    auto const flags = std::string("--eval-every 2 --dtype bf16 --steps ");
+    auto const whole = run_program(train_command(directory / "whole", flags + "4"));
+    REQUIRE_MESSAGE(whole.status == 0, whole.err);
+    auto const weights = deepseek::read_file(directory / "whole" / "model.safetensors");
+    auto const best = deepseek::read_file(directory / "whole-best" / "model.safetensors");
+    CHECK(weights.find("\"F32\"") != std::string::npos);
+    CHECK(weights.find("\"BF16\"") == std::string::npos);
+    CHECK(best.find("\"BF16\"") != std::string::npos);
+    CHECK(static_cast<double>(best.size()) < 0.51 * static_cast<double>(weights.size()));
+    auto const told = run_program("generate -p Once -n 4 --temp 0 -m " + word(directory / "whole-best"));
+    CHECK_MESSAGE(told.status == 0, told.err);
+
+    // A stopped and resumed run is the uninterrupted one: what is learned is not rounded on its way through the files.
+    REQUIRE(run_program(train_command(directory / "parts", flags + "4 --max-minutes 0.0001")).status == 0);
+    auto const resumed = run_program("train --resume --threads 1 --out " + word(directory / "parts"));
+    REQUIRE_MESSAGE(resumed.status == 0, resumed.err);
+    CHECK(equal_files(directory / "whole/model.safetensors", directory / "parts/model.safetensors"));
+
+    // Near what float32 gives, and not the same.
+    auto const plain = run_program(train_command(directory / "plain", "--eval-every 2 --steps 4"));
+    REQUIRE(plain.status == 0);
+    CHECK(deepseek::read_file(directory / "plain" / "model.safetensors") != weights);
+    auto const loss = [](std::string const& out) {
+        auto const at = out.rfind("validation loss ");
+        REQUIRE(at != std::string::npos);
+        return std::stod(out.substr(at + 16));
+    };
+    CHECK(loss(whole.out) == doctest::Approx(loss(plain.out)).epsilon(0.01));
+}
+
 TEST_CASE("train: --documents tells texts apart, and needs to know the token between them") {
     ScratchDirectory const directory;
     // Windows long enough for the end of one story and the beginning of the next.
@@ -227,6 +259,7 @@ TEST_CASE("train: wrong command lines end with status 2, the reason, and no outp
     refused("--lr -1", "learning rate");
     refused("--min-lr 1 --lr 0.1", "learning rate", "0.1");
     refused("--schedule sine", "--schedule", "sine");
+    refused("--dtype float16", "--dtype", "float16");
     refused("--steps 0", "--max-minutes");
     refused("--steps 99999999999999999999", "--steps", "99999999999999999999");
     refused("--max-minutes nan", "--max-minutes", "nan");

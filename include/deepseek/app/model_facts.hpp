@@ -8,13 +8,17 @@
 #include <deepseek/model/flops.hpp>
 #include <deepseek/model/tape.hpp>
 
+#include <type_traits>
+
 namespace deepseek::inline DEEPSEEK_ABI::app {
 
-/// What the parts of a program that do not know a model's type need to know of it, for elements of float.
+/// What the parts of a program that do not know a model's type need to know of it: with weights of float, and activations
+/// of T.
 struct ModelFacts {
     index_t parameters = 0;
     index_t active_parameters = 0;  ///< that one token passes through
     index_t parameter_bytes = 0;
+    index_t rounded_parameter_bytes = 0;  ///< of the copy that is computed with, where T is no float
     index_t layers = 0;
     index_t width = 0;
     index_t mtp_depth = 0;
@@ -26,19 +30,20 @@ struct ModelFacts {
     double (*train_flops_per_token)(index_t length) = nullptr;
 };
 
-template <class M>
+template <class M, class T = float>
 ModelFacts facts_of() {
     return {.parameters = param_count<M>,
             .active_parameters = active_param_count<M>,
             .parameter_bytes = param_bytes<M, float>,
+            .rounded_parameter_bytes = std::is_same_v<T, float> ? 0 : param_bytes<M, T>,
             .layers = M::layers,
             .width = M::width,
             .mtp_depth = M::mtp_depth,
             .vocabulary = M::vocabulary,
             .context = M::options.context,
             .cache_bytes_per_token = cache_bytes_per_token<M, float>,
-            .activation_bytes_per_token = saved_bytes_per_token<M, float>,
-            .stream_bytes_per_token = saved_bytes_per_token<M, float, true>,
+            .activation_bytes_per_token = saved_bytes_per_token<M, T>,
+            .stream_bytes_per_token = saved_bytes_per_token<M, T, true>,
             .train_flops_per_token = &train_flops_per_token<M>};
 }
 

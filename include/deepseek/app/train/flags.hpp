@@ -83,6 +83,9 @@ public:
         program.add_flag("--dry-run", s.dry_run, "say what the run would take, and end")->group("Run");
 
         own("Machine", "--threads", s.threads, "0: as many as the machine has")->check(in_range(0, 1024));
+        saved("Machine", "--dtype", s.dtype,
+              "type of activations and of the weights they meet: float32 or bf16; what is learned is float32")
+            ->check(CLI::IsMember({"float32", "bf16"}).description(""));
         saved_switch("Machine", "--recompute", s.recompute, "less memory for a third more arithmetic");
 
         saved("Output", "--log-every", s.log_every, "steps between progress lines")->check(positive);

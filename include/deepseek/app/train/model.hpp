@@ -5,8 +5,10 @@
 #include <deepseek/app/gemm_peak.hpp>
 #include <deepseek/app/train/training.hpp>
 #include <deepseek/backend/cpu.hpp>
+#include <deepseek/core/dtype.hpp>
 #include <deepseek/core/index.hpp>
 #include <deepseek/format/checkpoint.hpp>
+#include <deepseek/format/dtype.hpp>
 #include <deepseek/model/weights.hpp>
 #include <deepseek/train/trainer.hpp>
 
@@ -14,19 +16,20 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <type_traits>
 #include <vector>
 
 namespace deepseek::inline DEEPSEEK_ABI::app {
 
-template <class M>
+template <class M, class Compute>
 class TrainingOf : public Training {
 public:
     TrainingOf(TrainOptions const& options, int threads)
         : cpu_({.threads = threads}), weights_(cpu_), trainer_(cpu_, weights_, options) {}
 
-    ModelFacts facts() const override { return facts_of<M>(); }
+    ModelFacts facts() const override { return facts_of<M, Compute>(); }
     int threads() const override { return cpu_.threads(); }
-    double gemm_peak() override { return app::gemm_peak<float>(cpu_); }
+    double gemm_peak() override { return app::gemm_peak<Compute>(cpu_); }
 
     void initialize(Seed seed) override { deepseek::initialize<M>(cpu_, weights_, seed); }
 
@@ -64,7 +67,11 @@ public:
     }
 
     void save_model(std::filesystem::path const& directory, RunState const& run) override {
-        format::save_model<M>(cpu_, directory, weights_, save_options(run));
+        auto options = save_options(run);
+        if constexpr (std::is_same_v<Compute, bf16>) {
+            options.dtype = format::DType::bf16;  // what was evaluated; the run's own checkpoint keeps float
+        }
+        format::save_model<M>(cpu_, directory, weights_, options);
     }
 
     Step step(std::span<Batch const> micro_batches) override {
@@ -100,12 +107,15 @@ private:
 
     Cpu cpu_;
     Weights<M, float, Cpu> weights_;
-    Trainer<M, float, Cpu> trainer_;
+    Trainer<M, Compute, Cpu> trainer_;
 };
 
 template <class M>
-std::unique_ptr<Training> make_training(TrainOptions const& options, int threads) {
-    return std::make_unique<TrainingOf<M>>(options, threads);
+std::unique_ptr<Training> make_training(TrainOptions const& options, Computing const& computing) {
+    if (computing.bf16) {
+        return std::make_unique<TrainingOf<M, bf16>>(options, computing.threads);
+    }
+    return std::make_unique<TrainingOf<M, float>>(options, computing.threads);
 }
 
 }  // namespace deepseek::inline DEEPSEEK_ABI::app

@@ -34,7 +34,7 @@ namespace deepseek::inline DEEPSEEK_ABI::app {
 /// A model that a program can train.
 struct Trainable {
     KnownModel known;
-    std::unique_ptr<Training> (*make)(TrainOptions const& options, int threads);
+    std::unique_ptr<Training> (*make)(TrainOptions const& options, Computing const& computing);
 };
 
 template <class M>
@@ -142,8 +142,9 @@ inline void train(TrainFlags& flags, TrainSettings& settings, std::string const&
     auto const resumed = checkpoint_to_resume(flags, settings);
     auto const& model = complete(flags, settings, resumed, models);
     TrainRequest request{settings, train_options(settings), flags.saved_flags(), resumed, program, nullptr};
+    Computing const computing{.bf16 = settings.dtype == "bf16", .threads = settings.threads};
     if (settings.dry_run) {
-        return describe_run(request, *model.make(request.options, settings.threads));
+        return describe_run(request, *model.make(request.options, computing));
     }
     if (settings.out.empty()) {
         throw UsageError("--out is required: the directory for the model");
@@ -156,7 +157,7 @@ inline void train(TrainFlags& flags, TrainSettings& settings, std::string const&
     auto const data = std::filesystem::absolute(settings.data, code).lexically_normal();
     expects<FileError>(!code, settings.data, ": ", code.message());
     request.settings.data = request.flags["data"] = data.native();
-    Run(request, model.make(request.options, settings.threads)).run();
+    Run(request, model.make(request.options, computing)).run();
 }
 
 inline std::string list_of_models(std::span<Trainable const> models) {

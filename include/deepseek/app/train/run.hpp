@@ -526,7 +526,7 @@ inline void describe_run(TrainRequest const& request, Training& training) {
         tokens * (settings.recompute ? facts.stream_bytes_per_token : facts.activation_bytes_per_token);
     TrainingLog const log(false, "");
     log.fact("model", detail::describe_model(settings.model, facts));
-    log.fact("memory", message(detail::shown_bytes(4 * facts.parameter_bytes),
+    log.fact("memory", message(detail::shown_bytes(4 * facts.parameter_bytes + facts.rounded_parameter_bytes),
                                " for weights, gradients and two moments, ", detail::shown_bytes(activations),
                                " for the activations of ", tokens, " tokens, and scratch"));
     log.fact("compute",

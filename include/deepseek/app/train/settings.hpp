@@ -17,6 +17,7 @@ struct TrainSettings {
     // What a run is: saved with it, so that resuming needs none of them again.
     std::string data;
     std::string model;
+    std::string dtype = "float32";
     index_t steps = 2000;  ///< 0: as many as fit into max_minutes
     index_t batch_size = 8;
     index_t seq_len = 0;  ///< 0: the model's context

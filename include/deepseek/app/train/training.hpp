@@ -20,6 +20,12 @@
 
 namespace deepseek::inline DEEPSEEK_ABI::app {
 
+/// What a trainer computes with. Weights, gradients and moments are float in any case.
+struct Computing {
+    bool bf16 = false;  ///< activations, and the weights that they meet
+    int threads = 0;    ///< 0: as many as the machine has
+};
+
 /// What one optimizer step did.
 struct Step {
     index_t number = 0;  ///< from 0
@@ -84,7 +90,7 @@ public:
 /// A model of type M to train. Defined in model.hpp; every model has a translation unit of its own, so that they
 /// compile side by side.
 template <class M>
-std::unique_ptr<Training> make_training(TrainOptions const& options, int threads);
+std::unique_ptr<Training> make_training(TrainOptions const& options, Computing const& computing);
 
 }  // namespace deepseek::inline DEEPSEEK_ABI::app
 
