@@ -59,9 +59,9 @@ TEST_CASE("MLA: half-split rotation on permuted weights equals interleaved rotat
         }
     };
     for (index_t head = 0; head < 4; ++head) {
-        permute(half_split.params.q_up, interleaved.params.q_up, head * 24 + 16);
+        permute(half_split.params.q_up.weight, interleaved.params.q_up.weight, head * 24 + 16);
     }
-    permute(half_split.params.kv_down, interleaved.params.kv_down, 32);
+    permute(half_split.params.kv_down.weight, interleaved.params.kv_down.weight, 32);
     interleaved.run(golden_unit<double>("mla.x", 17 * 64));
     half_split.run(golden_unit<double>("mla.x", 17 * 64));
     CHECK(relative_error(half_split.y, interleaved.y) <= 1e-13);

@@ -59,7 +59,7 @@ TEST_CASE_TEMPLATE("MTP: logits of every depth equal the restatement", T, float,
 TEST_CASE("MTP: a joint projection with its halves swapped gives other logits") {
     Fixture const fixture("mtp");
     GoldenModel<T1Deep<1>, double> model;
-    auto const join = model.weights().params().mtp[0].join;
+    auto const join = model.weights().params().mtp[0].join.weight;
     for (index_t row = 0; row < join.rows; ++row) {
         std::rotate(join.row(row), join.row(row) + join.cols / 2, join.row(row) + join.cols);
     }

@@ -39,7 +39,7 @@ namespace deepseek::inline DEEPSEEK_ABI {
 /// change the rate of one step, or to add up the gradients of several processes:
 ///
 ///     trainer.begin();
-///     trainer.accumulate(micro_batches, {.targets = targets_of_all_processes});
+///     trainer.accumulate(micro_batches, {.targets = of_all_processes, .first = of_those_before});
 ///     auto const sums = trainer.buffers();
 ///     all_reduce(sums.gradients, sums.gradient_count);  // adds, element by element
 ///     all_reduce(sums.sums, sums.sum_count);
