@@ -44,6 +44,8 @@ struct UpdateBiases {};
 // ops/rms_norm.hpp
 struct RmsNorm {};
 struct RmsNormBackward {};
+// ops/add_rms_norm.hpp
+struct AddRmsNorm {};
 // ops/swiglu.hpp
 struct SwiGLU {};
 struct SwiGLUBackward {};

@@ -6,6 +6,7 @@
 #include <deepseek/core/layer.hpp>
 #include <deepseek/core/model_options.hpp>
 #include <deepseek/core/pass.hpp>
+#include <deepseek/ops/add_rms_norm.hpp>
 #include <deepseek/ops/dropout.hpp>
 #include <deepseek/ops/elementwise.hpp>
 #include <deepseek/ops/rms_norm.hpp>
@@ -76,10 +77,8 @@ struct block_layer {
         Attention::forward(be, pass.fork(kAttention), p.attention, saved.attention_input, added,
                            saved.attention);
         ops::dropout(be, added, dropout(pass, kAttentionOutput));
-        ops::add(be, saved.middle, x, added);
-
-        ops::rms_norm(be, saved.feed_forward_input, saved.middle, p.feed_forward_norm,
-                      saved.feed_forward_inverse_rms, Options.norm_epsilon);
+        ops::add_rms_norm(be, saved.feed_forward_input, saved.middle, x, added, p.feed_forward_norm,
+                          saved.feed_forward_inverse_rms, Options.norm_epsilon);
         FeedForward::forward(be, pass.fork(kFeedForward), p.feed_forward, saved.feed_forward_input, added,
                              saved.feed_forward);
         ops::dropout(be, added, dropout(pass, kFeedForwardOutput));
@@ -115,8 +114,7 @@ struct block_layer {
 
         ops::rms_norm(be, normed, x, p.attention_norm, inverse_rms, Options.norm_epsilon);
         Attention::extend(be, pass, p.attention, normed, added, cache);
-        ops::add(be, y, x, added);
-        ops::rms_norm(be, normed, y, p.feed_forward_norm, inverse_rms, Options.norm_epsilon);
+        ops::add_rms_norm(be, normed, y, x, added, p.feed_forward_norm, inverse_rms, Options.norm_epsilon);
         auto saved = take_set<FeedForward::template Saved, T>(arena, x.rows);
         FeedForward::forward(be, pass, p.feed_forward, normed, added, saved);
         ops::add(be, y, y, added);
