@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT
 // The loops that define the operations, as kernels: a small model trains, is evaluated and generates on a CUDA GPU and on
 // the emulated device, and both do the same. Ends with 77 where there is no GPU.
-#include "naive_device.cuh"
-
 #include <deepseek/backend/emulated.hpp>
 #include <deepseek/model.hpp>
 
+#include "naive_device.cuh"
 #include <cuda_runtime.h>
 
 #include <cmath>
@@ -23,8 +22,8 @@ namespace {
 using Attention = ds::MLA<16, 2, 6, 8, 4, 4, 4, ds::MLAOptions{.bias = true}>;
 using Grouped = ds::MoE<8, 2, 12, 8, ds::Routing{.groups = 4, .groups_kept = 2}>;
 using Softmax = ds::MoE<4, 2, 12, 8, ds::Routing{.scoring = ds::Scoring::softmax, .bias = false}>;
-using M = ds::Model<ds::Vocabulary<50>, ds::Blocks<1, Attention, ds::SwiGLU<24>>, ds::Blocks<1, Attention, Grouped>,
-                    ds::Blocks<1, Attention, Softmax>, ds::MTP<1>,
+using M = ds::Model<ds::Vocabulary<50>, ds::Blocks<1, Attention, ds::SwiGLU<24>>,
+                    ds::Blocks<1, Attention, Grouped>, ds::Blocks<1, Attention, Softmax>, ds::MTP<1>,
                     ds::Options<ds::ModelOptions{.init_deviation = 0.2, .context = 64}>>;
 
 // What a run computed: losses, norms and logits.
