@@ -3,11 +3,11 @@
 // generating (bytes per second of the cache or weights, to be read beside those of copy). Causal: only pairs of a query
 // and a key it sees are counted. Every benchmark ends in its number of threads.
 #include <deepseek/backend/cpu.hpp>
-#include <deepseek/core/attention_shape.hpp>
 #include <deepseek/core/buffer.hpp>
 #include <deepseek/core/dtype.hpp>
 #include <deepseek/core/random.hpp>
 #include <deepseek/core/view.hpp>
+#include <deepseek/ops/arguments/attention.hpp>
 #include <deepseek/ops/attention.hpp>
 #include <deepseek/ops/latent_attention.hpp>
 #include <deepseek/ops/matmul.hpp>

@@ -8,11 +8,12 @@
 //   bench_policy --benchmark_enable_random_interleaving=true --benchmark_repetitions=9
 //       --benchmark_report_aggregates_only=true --benchmark_min_time=0.05
 #include <deepseek/backend/cpu.hpp>
-#include <deepseek/core/attention_shape.hpp>
 #include <deepseek/core/dtype.hpp>
 #include <deepseek/core/error.hpp>
 #include <deepseek/core/random.hpp>
 #include <deepseek/core/view.hpp>
+#include <deepseek/ops/arguments/attention.hpp>
+#include <deepseek/ops/arguments/latent_attention.hpp>
 
 #include <benchmark/benchmark.h>
 

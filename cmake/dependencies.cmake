@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 # cmake -P dependencies.cmake: includes point only downwards.
 #
-#   config → core → backend/operations, backend/concept → ops → layers → model → train, infer → model.hpp
-#              ↑            ↑                          format, text, data: used by programs, need JSON and PCRE2
-#              backend/cpu, backend/meter              found by the compiler through their argument, included by users
-#                                                      app: whole programs, over all of it
+#   config → core → ops/arguments, backend/operations, backend/concept → ops → layers → model → train, infer → model.hpp
+#                       ↑                                  format, text, data: used by programs, need JSON and PCRE2
+#                       backend/cpu, backend/meter         found by the compiler through their argument, included by users
+#                                                          app: whole programs, over all of it
 #
 # A rule is one part of include/deepseek and the parts it may include besides itself. A header belongs to the longest
 # prefix of its path that has a rule.
@@ -22,27 +22,28 @@ may_include(config.hpp)
 may_include(fwd.hpp         config.hpp)
 may_include(core            detail config.hpp fwd.hpp)
 may_include(backend/operations config.hpp)
+may_include(ops/arguments   core detail config.hpp)
 may_include(backend/concept core detail config.hpp fwd.hpp)
-may_include(backend/meter   backend/concept backend/operations core detail config.hpp)
-may_include(backend/cpu     backend/concept backend/operations core detail config.hpp)
-may_include(backend/gpu     backend/concept backend/operations core detail config.hpp)
+may_include(backend/meter   backend/concept backend/operations ops/arguments core detail config.hpp)
+may_include(backend/cpu     backend/concept backend/operations ops/arguments core detail config.hpp)
+may_include(backend/gpu     backend/concept backend/operations ops/arguments core detail config.hpp)
 may_include(backend/emulated backend/gpu backend/concept core detail config.hpp)
-may_include(kernels         core detail config.hpp)
-may_include(ops             backend/concept backend/operations core detail config.hpp fwd.hpp)
-may_include(layers          ops core detail config.hpp fwd.hpp)
-may_include(model           layers ops backend/concept core detail config.hpp fwd.hpp)
-may_include(train           model layers ops backend/concept core detail config.hpp fwd.hpp)
-may_include(infer           model layers ops backend/concept core detail config.hpp fwd.hpp)
+may_include(kernels         ops/arguments core detail config.hpp)
+may_include(ops             backend/concept backend/operations ops/arguments core detail config.hpp fwd.hpp)
+may_include(layers          ops ops/arguments core detail config.hpp fwd.hpp)
+may_include(model           layers ops backend/concept ops/arguments core detail config.hpp fwd.hpp)
+may_include(train           model layers ops backend/concept ops/arguments core detail config.hpp fwd.hpp)
+may_include(infer           model layers ops backend/concept ops/arguments core detail config.hpp fwd.hpp)
 may_include(comm            core detail config.hpp)
-may_include(format              model layers ops core detail config.hpp version.hpp)
+may_include(format              model layers ops ops/arguments core detail config.hpp version.hpp)
 may_include(text            format core detail config.hpp)
 may_include(data            format core detail config.hpp)
 may_include(app             format text data backend/cpu backend/concept model train infer layers ops core detail config.hpp
                             version.hpp)
 may_include(eigen.hpp       backend/cpu core config.hpp)
-may_include(testing         layers ops backend/concept core detail config.hpp)
+may_include(testing         layers ops backend/concept ops/arguments core detail config.hpp)
 may_include(detail          core config.hpp)
-may_include(model.hpp       model train infer layers ops core config.hpp fwd.hpp version.hpp)
+may_include(model.hpp       model train infer layers ops ops/arguments core config.hpp fwd.hpp version.hpp)
 
 # Third-party headers, and who may include them.
 set(third_party Eigen/ nlohmann/ pcre2 cuda cub/ thrust/ omp.h CLI/ editline/ doctest/ benchmark/)

@@ -3,13 +3,13 @@
 #define DEEPSEEK_TESTS_GOLDEN_GOLDEN_MODELS_HPP
 
 #include <deepseek/core/model_options.hpp>
-#include <deepseek/core/rope.hpp>
-#include <deepseek/core/routing.hpp>
 #include <deepseek/layers/mla.hpp>
 #include <deepseek/layers/moe.hpp>
 #include <deepseek/layers/mtp.hpp>
 #include <deepseek/layers/swiglu.hpp>
 #include <deepseek/model/model.hpp>
+#include <deepseek/ops/arguments/rope.hpp>
+#include <deepseek/ops/arguments/routing.hpp>
 
 // The models of configurations.py as types.
 

@@ -2,8 +2,8 @@
 // labels: golden
 // Rotary tables against transformers: rows 4 to 6 of the specification's list.
 #include <deepseek/backend/cpu.hpp>
-#include <deepseek/core/rope.hpp>
 #include <deepseek/core/view.hpp>
+#include <deepseek/ops/arguments/rope.hpp>
 #include <deepseek/ops/rope.hpp>
 #include <deepseek/ops/rotary_table.hpp>
 

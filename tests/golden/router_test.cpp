@@ -2,8 +2,8 @@
 // labels: golden
 // Routers against transformers: rows 17 to 19 and 22 of the specification's list.
 #include <deepseek/backend/cpu.hpp>
-#include <deepseek/core/routing.hpp>
 #include <deepseek/core/view.hpp>
+#include <deepseek/ops/arguments/routing.hpp>
 #include <deepseek/ops/matmul.hpp>
 #include <deepseek/ops/route.hpp>
 

@@ -2,8 +2,8 @@
 #ifndef DEEPSEEK_TESTS_OPS_ATTENTION_CASES_HPP
 #define DEEPSEEK_TESTS_OPS_ATTENTION_CASES_HPP
 
-#include <deepseek/core/attention_shape.hpp>
 #include <deepseek/core/dtype.hpp>
+#include <deepseek/ops/arguments/attention.hpp>
 #include <deepseek/ops/attention.hpp>
 
 #include "ops/backends.hpp"

@@ -2,7 +2,7 @@
 // labels: unit grad
 #include "reference/attention.hpp"
 
-#include <deepseek/core/attention_shape.hpp>
+#include <deepseek/ops/arguments/attention.hpp>
 
 #include "ops/attention_cases.hpp"
 #include "ops/backends.hpp"

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "reference/latent_attention.hpp"
 
-#include <deepseek/core/attention_shape.hpp>
 #include <deepseek/core/dtype.hpp>
 #include <deepseek/core/error.hpp>
 #include <deepseek/ops/attention.hpp>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include <deepseek/backend/operations.hpp>
 #include <deepseek/core/arena.hpp>
-#include <deepseek/core/rope.hpp>
-#include <deepseek/core/rotation.hpp>
 #include <deepseek/core/view.hpp>
+#include <deepseek/ops/arguments/rope.hpp>
+#include <deepseek/ops/arguments/rotation.hpp>
 #include <deepseek/ops/elementwise.hpp>
 #include <deepseek/ops/rope.hpp>
 

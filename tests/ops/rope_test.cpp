@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include <deepseek/core/rope.hpp>
+#include <deepseek/ops/arguments/rope.hpp>
 #include <deepseek/ops/rope.hpp>
 
 #include "ops/backends.hpp"

@@ -5,7 +5,7 @@
 #include <deepseek/backend/concept.hpp>
 #include <deepseek/backend/operations.hpp>
 #include <deepseek/core/arena.hpp>
-#include <deepseek/core/attention_shape.hpp>
+#include <deepseek/ops/arguments/attention.hpp>
 
 #include <algorithm>
 #include <cstddef>

@@ -4,14 +4,14 @@
 
 #include <deepseek/core/error.hpp>
 #include <deepseek/core/index.hpp>
-#include <deepseek/core/rope.hpp>
-#include <deepseek/core/routing.hpp>
 #include <deepseek/format/config_writer.hpp>
 #include <deepseek/format/json_writer.hpp>
 #include <deepseek/format/messages.hpp>
 #include <deepseek/layers/mla.hpp>
 #include <deepseek/layers/moe.hpp>
 #include <deepseek/layers/swiglu.hpp>
+#include <deepseek/ops/arguments/rope.hpp>
+#include <deepseek/ops/arguments/routing.hpp>
 #include <deepseek/ops/rotary_table.hpp>
 
 #include <algorithm>

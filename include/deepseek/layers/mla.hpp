@@ -3,10 +3,10 @@
 #define DEEPSEEK_LAYERS_MLA_HPP
 
 #include <deepseek/core/arena.hpp>
-#include <deepseek/core/attention_shape.hpp>
 #include <deepseek/core/layer.hpp>
 #include <deepseek/core/pass.hpp>
 #include <deepseek/layers/linear.hpp>
+#include <deepseek/ops/arguments/attention.hpp>
 #include <deepseek/ops/attention.hpp>
 #include <deepseek/ops/elementwise.hpp>
 #include <deepseek/ops/latent_attention.hpp>

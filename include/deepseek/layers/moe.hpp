@@ -6,9 +6,9 @@
 #include <deepseek/core/dtype.hpp>
 #include <deepseek/core/layer.hpp>
 #include <deepseek/core/pass.hpp>
-#include <deepseek/core/routing.hpp>
 #include <deepseek/layers/linear.hpp>
 #include <deepseek/layers/swiglu.hpp>
+#include <deepseek/ops/arguments/routing.hpp>
 #include <deepseek/ops/dispatch.hpp>
 #include <deepseek/ops/elementwise.hpp>
 #include <deepseek/ops/grouped_matmul.hpp>

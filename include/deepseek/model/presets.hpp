@@ -3,7 +3,6 @@
 #define DEEPSEEK_MODEL_PRESETS_HPP
 
 #include <deepseek/core/model_options.hpp>
-#include <deepseek/core/routing.hpp>
 #include <deepseek/core/visit.hpp>
 #include <deepseek/layers/mla.hpp>
 #include <deepseek/layers/moe.hpp>
@@ -11,6 +10,7 @@
 #include <deepseek/layers/swiglu.hpp>
 #include <deepseek/model/blocks.hpp>
 #include <deepseek/model/model.hpp>
+#include <deepseek/ops/arguments/routing.hpp>
 #include <deepseek/ops/rope.hpp>
 
 // Published models, as types. Counts are those of the released files: parameters without the routers' biases, MTP

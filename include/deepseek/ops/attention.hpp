@@ -2,10 +2,10 @@
 #ifndef DEEPSEEK_OPS_ATTENTION_HPP
 #define DEEPSEEK_OPS_ATTENTION_HPP
 
-#include <deepseek/core/attention_shape.hpp>
 #include <deepseek/core/dtype.hpp>
 #include <deepseek/core/error.hpp>
 #include <deepseek/core/view.hpp>
+#include <deepseek/ops/arguments/attention.hpp>
 #include <deepseek/ops/call.hpp>
 #include <deepseek/ops/reference/attention.hpp>
 

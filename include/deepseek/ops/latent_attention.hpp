@@ -2,10 +2,10 @@
 #ifndef DEEPSEEK_OPS_LATENT_ATTENTION_HPP
 #define DEEPSEEK_OPS_LATENT_ATTENTION_HPP
 
-#include <deepseek/core/attention_shape.hpp>
 #include <deepseek/core/dtype.hpp>
 #include <deepseek/core/error.hpp>
 #include <deepseek/core/view.hpp>
+#include <deepseek/ops/arguments/latent_attention.hpp>
 #include <deepseek/ops/call.hpp>
 #include <deepseek/ops/reference/latent_attention.hpp>
 

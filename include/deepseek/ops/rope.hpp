@@ -4,8 +4,8 @@
 
 #include <deepseek/core/error.hpp>
 #include <deepseek/core/index.hpp>
-#include <deepseek/core/rotation.hpp>
 #include <deepseek/core/view.hpp>
+#include <deepseek/ops/arguments/rotation.hpp>
 #include <deepseek/ops/call.hpp>
 #include <deepseek/ops/reference/rope.hpp>
 #include <deepseek/ops/rotary_table.hpp>

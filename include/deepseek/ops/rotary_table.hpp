@@ -4,8 +4,8 @@
 
 #include <deepseek/core/error.hpp>
 #include <deepseek/core/index.hpp>
-#include <deepseek/core/rope.hpp>
 #include <deepseek/detail/constexpr_math.hpp>
+#include <deepseek/ops/arguments/rope.hpp>
 
 #include <algorithm>
 #include <numbers>

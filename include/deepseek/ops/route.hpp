@@ -4,8 +4,8 @@
 
 #include <deepseek/core/dtype.hpp>
 #include <deepseek/core/error.hpp>
-#include <deepseek/core/routing.hpp>
 #include <deepseek/core/view.hpp>
+#include <deepseek/ops/arguments/routing.hpp>
 #include <deepseek/ops/call.hpp>
 #include <deepseek/ops/reference/route.hpp>
 

@@ -6,11 +6,11 @@
 #include <deepseek/backend/cpu/measured/attention.hpp>
 #include <deepseek/backend/cpu/policy.hpp>
 #include <deepseek/backend/operations.hpp>
-#include <deepseek/core/attention_shape.hpp>
 #include <deepseek/core/dtype.hpp>
 #include <deepseek/core/error.hpp>
 #include <deepseek/core/index.hpp>
 #include <deepseek/core/view.hpp>
+#include <deepseek/ops/arguments/attention.hpp>
 
 #include <algorithm>
 #include <concepts>

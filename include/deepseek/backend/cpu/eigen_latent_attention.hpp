@@ -7,10 +7,10 @@
 #include <deepseek/backend/cpu/pool.hpp>
 #include <deepseek/backend/cpu/product_cut.hpp>
 #include <deepseek/backend/cpu/workspace.hpp>
-#include <deepseek/core/attention_shape.hpp>
 #include <deepseek/core/dtype.hpp>
 #include <deepseek/core/index.hpp>
 #include <deepseek/core/view.hpp>
+#include <deepseek/ops/arguments/latent_attention.hpp>
 
 #include <algorithm>
 

@@ -7,9 +7,9 @@
 #include <deepseek/backend/cpu/measured/latent_attention.hpp>
 #include <deepseek/backend/cpu/policy.hpp>
 #include <deepseek/backend/operations.hpp>
-#include <deepseek/core/attention_shape.hpp>
 #include <deepseek/core/dtype.hpp>
 #include <deepseek/core/view.hpp>
+#include <deepseek/ops/arguments/latent_attention.hpp>
 
 #include <concepts>
 #include <type_traits>

@@ -3,10 +3,10 @@
 #define DEEPSEEK_OPS_REFERENCE_ATTENTION_HPP
 
 #include <deepseek/backend/operations.hpp>
-#include <deepseek/core/attention_shape.hpp>
 #include <deepseek/core/dtype.hpp>
 #include <deepseek/core/view.hpp>
 #include <deepseek/detail/portable.hpp>
+#include <deepseek/ops/arguments/attention.hpp>
 
 #include <cmath>
 

@@ -5,8 +5,8 @@
 #include <deepseek/backend/operations.hpp>
 #include <deepseek/core/dtype.hpp>
 #include <deepseek/core/index.hpp>
-#include <deepseek/core/rotation.hpp>
 #include <deepseek/core/view.hpp>
+#include <deepseek/ops/arguments/rotation.hpp>
 
 #include <cmath>
 #include <cstdint>

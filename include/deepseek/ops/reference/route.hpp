@@ -5,9 +5,9 @@
 #include <deepseek/backend/operations.hpp>
 #include <deepseek/core/dtype.hpp>
 #include <deepseek/core/index.hpp>
-#include <deepseek/core/routing.hpp>
 #include <deepseek/core/view.hpp>
 #include <deepseek/detail/portable.hpp>
+#include <deepseek/ops/arguments/routing.hpp>
 
 #include <cmath>
 #include <cstdint>

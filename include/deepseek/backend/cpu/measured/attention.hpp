@@ -6,9 +6,9 @@
 #include <deepseek/backend/cpu/measured/attention_forward.hpp>
 #include <deepseek/backend/cpu/measured/attention_tile.hpp>
 #include <deepseek/backend/cpu/pool.hpp>
-#include <deepseek/core/attention_shape.hpp>
 #include <deepseek/core/index.hpp>
 #include <deepseek/core/view.hpp>
+#include <deepseek/ops/arguments/attention.hpp>
 
 #include <algorithm>
 

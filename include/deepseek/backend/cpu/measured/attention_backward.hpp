@@ -7,7 +7,6 @@
 #include <deepseek/backend/cpu/measured/simd.hpp>
 #include <deepseek/backend/cpu/measured/transpose.hpp>
 #include <deepseek/backend/cpu/workspace.hpp>
-#include <deepseek/core/attention_shape.hpp>
 #include <deepseek/core/index.hpp>
 #include <deepseek/core/view.hpp>
 

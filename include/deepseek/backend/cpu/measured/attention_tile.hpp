@@ -4,10 +4,10 @@
 
 #include <deepseek/backend/cpu/measured/simd.hpp>
 #include <deepseek/backend/cpu/measured/transpose.hpp>
-#include <deepseek/core/attention_shape.hpp>
 #include <deepseek/core/dtype.hpp>
 #include <deepseek/core/index.hpp>
 #include <deepseek/core/view.hpp>
+#include <deepseek/ops/arguments/attention.hpp>
 
 #include <algorithm>
 #include <cstdint>

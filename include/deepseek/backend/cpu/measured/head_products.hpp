@@ -5,10 +5,10 @@
 #include <deepseek/backend/cpu/measured/attention_tile.hpp>
 #include <deepseek/backend/cpu/measured/simd.hpp>
 #include <deepseek/backend/cpu/pool.hpp>
-#include <deepseek/core/attention_shape.hpp>
 #include <deepseek/core/dtype.hpp>
 #include <deepseek/core/index.hpp>
 #include <deepseek/core/view.hpp>
+#include <deepseek/ops/arguments/latent_attention.hpp>
 
 // Products of a few tokens with a weight of each head: bounded by reading the weights, not by arithmetic.
 

@@ -6,9 +6,9 @@
 #include <deepseek/backend/operations.hpp>
 #include <deepseek/core/dtype.hpp>
 #include <deepseek/core/index.hpp>
-#include <deepseek/core/rotation.hpp>
 #include <deepseek/core/view.hpp>
 #include <deepseek/detail/sin_cos.hpp>
+#include <deepseek/ops/arguments/rotation.hpp>
 
 #include <complex>
 #include <concepts>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-#ifndef DEEPSEEK_CORE_ROUTING_HPP
-#define DEEPSEEK_CORE_ROUTING_HPP
+#ifndef DEEPSEEK_OPS_ARGUMENTS_ROUTING_HPP
+#define DEEPSEEK_OPS_ARGUMENTS_ROUTING_HPP
 
 #include <deepseek/config.hpp>
 

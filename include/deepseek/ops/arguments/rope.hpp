@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-#ifndef DEEPSEEK_CORE_ROPE_HPP
-#define DEEPSEEK_CORE_ROPE_HPP
+#ifndef DEEPSEEK_OPS_ARGUMENTS_ROPE_HPP
+#define DEEPSEEK_OPS_ARGUMENTS_ROPE_HPP
 
 #include <deepseek/config.hpp>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-#ifndef DEEPSEEK_CORE_ROTATION_HPP
-#define DEEPSEEK_CORE_ROTATION_HPP
+#ifndef DEEPSEEK_OPS_ARGUMENTS_ROTATION_HPP
+#define DEEPSEEK_OPS_ARGUMENTS_ROTATION_HPP
 
 #include <deepseek/core/index.hpp>
 
