@@ -2,7 +2,7 @@
 // Once a step of its extents has run, training takes no memory from anywhere.
 #include <deepseek/backend/cpu.hpp>
 #include <deepseek/data/batches.hpp>
-#include <deepseek/data/token_file.hpp>
+#include <deepseek/data/token_files.hpp>
 #include <deepseek/format/file.hpp>
 #include <deepseek/model.hpp>
 
@@ -115,7 +115,7 @@ TEST_CASE("training: a step over documents of changing lengths allocates nothing
 TEST_CASE("training: reading batches from a file allocates nothing, from one epoch to the next") {
     deepseek_tests::ScratchDirectory const scratch;
     ds::write_file_atomically(scratch / "t.bin", std::string(2 * 1000, '\0'));
-    ds::data::TokenFile const file(scratch / "t.bin", 500);
+    ds::data::TokenFiles const file(scratch / "t.bin", 500);
     ds::data::Batches batches(file, {.sequences = kSequences, .length = kLength, .separator = 1});
     auto const before = allocations();
     for (int i = 0; i < 30; ++i) {

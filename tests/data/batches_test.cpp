@@ -5,7 +5,7 @@
 #include <deepseek/core/random.hpp>
 #include <deepseek/data/batches.hpp>
 #include <deepseek/data/permutation.hpp>
-#include <deepseek/data/token_file.hpp>
+#include <deepseek/data/token_files.hpp>
 
 #include "support/scratch_directory.hpp"
 #include <doctest/doctest.h>
@@ -33,7 +33,7 @@ using deepseek::data::BatchOptions;
 using deepseek::data::Order;
 using deepseek::data::Permutation;
 using deepseek::data::SequentialBatches;
-using deepseek::data::TokenFile;
+using deepseek::data::TokenFiles;
 using deepseek_tests::error_of;
 using deepseek_tests::mentions;
 using deepseek_tests::ScratchDirectory;
@@ -50,7 +50,7 @@ public:
         std::ofstream(scratch_ / "t.bin", std::ios::binary)
             .write(reinterpret_cast<char const*>(ids.data()), static_cast<std::streamsize>(2 * size));
     }
-    TokenFile file(index_t vocabulary = 65'536) const { return {scratch_ / "t.bin", vocabulary}; }
+    TokenFiles file(index_t vocabulary = 65'536) const { return {scratch_ / "t.bin", vocabulary}; }
 
 private:
     ScratchDirectory scratch_;
@@ -277,7 +277,7 @@ TEST_CASE("batches: with a separator, documents begin with it; without one they 
     }
     std::ofstream(scratch / "t.bin", std::ios::binary)
         .write(reinterpret_cast<char const*>(ids.data()), static_cast<std::streamsize>(2 * ids.size()));
-    TokenFile const file{scratch / "t.bin", 7};
+    TokenFiles const file{scratch / "t.bin", 7};
 
     Batches batches(file, {.sequences = 3, .length = 16, .separator = 0});
     for (int i = 0; i < 10; ++i) {

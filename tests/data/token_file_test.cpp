@@ -1,14 +1,20 @@
 // SPDX-License-Identifier: MIT
 #include <deepseek/core/error.hpp>
 #include <deepseek/core/index.hpp>
+#include <deepseek/core/random.hpp>
+#include <deepseek/data/batches.hpp>
+#include <deepseek/data/matching_files.hpp>
 #include <deepseek/data/token_file.hpp>
+#include <deepseek/data/token_files.hpp>
 #include <deepseek/data/token_meta.hpp>
 #include <deepseek/format/file.hpp>
 
 #include "support/scratch_directory.hpp"
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
@@ -176,11 +182,126 @@ TEST_CASE("token file: the narrowest width that holds a vocabulary") {
     CHECK(deepseek::data::width_for(65'537) == TokenWidth::four);
 }
 
-TEST_CASE("token file: the validation tokens under both names") {
+TEST_CASE("token file: the tokens of a directory under the names that others give them") {
     ScratchDirectory const scratch;
-    CHECK(mentions(error_of<FileError>([&] { deepseek::data::validation_file(scratch.path()); }), "val.bin"));
+    using Paths = std::vector<std::filesystem::path>;
+    using deepseek::data::training_files;
+    using deepseek::data::validation_files;
+    CHECK(mentions(error_of<FileError>([&] { validation_files(scratch.path()); }), "val.bin"));
+    CHECK(mentions(error_of<FileError>([&] { training_files(scratch.path()); }), "train.bin"));
+    for (auto const* const name : {"f_val_000000.bin", "f_train_000002.bin", "f_train_000001.bin"}) {
+        write<std::uint16_t>(scratch / name, {1});
+    }
+    CHECK(validation_files(scratch.path()) == Paths{scratch / "f_val_000000.bin"});
+    CHECK(training_files(scratch.path()) ==
+          Paths{scratch / "f_train_000001.bin", scratch / "f_train_000002.bin"});
     write<std::uint16_t>(scratch / "val.bin", {1});
-    CHECK(deepseek::data::validation_file(scratch.path()) == scratch / "val.bin");
+    write<std::uint16_t>(scratch / "train.bin", {1});
+    CHECK(validation_files(scratch.path()) == Paths{scratch / "val.bin"});
+    CHECK(training_files(scratch.path()) == Paths{scratch / "train.bin"});
     write<std::uint16_t>(scratch / "validation.bin", {1});
-    CHECK(deepseek::data::validation_file(scratch.path()) == scratch / "validation.bin");
+    CHECK(validation_files(scratch.path()) == Paths{scratch / "validation.bin"});
+    CHECK(deepseek::data::existing_files(scratch / "f_*_00000[01].bin").size() == 2);
+    CHECK(mentions(error_of<FileError>([&] { deepseek::data::existing_files(scratch / "g*"); }),
+                   "no file matches"));
+    write<std::uint16_t>(scratch / "[a]*.bin", {1});
+    CHECK(deepseek::data::matching_files(scratch / "[a]*.bin") == Paths{scratch / "[a]*.bin"});
+}
+
+namespace {
+// As llm.c writes a shard.
+template <class Stored>
+void write_shard(std::filesystem::path const& path, std::vector<std::int32_t> const& header,
+                 std::vector<Stored> const& ids) {
+    auto words = header;
+    words.resize(256);
+    std::ofstream(path, std::ios::binary)
+        .write(reinterpret_cast<char const*>(words.data()), 1024)
+        .write(reinterpret_cast<char const*>(ids.data()),
+               static_cast<std::streamsize>(ids.size() * sizeof(Stored)));
+}
+}  // namespace
+
+TEST_CASE(
+    "token file: the shards of llm.c say themselves what they hold, and are refused where that is not so") {
+    ScratchDirectory const scratch;
+    auto const path = scratch / "s.bin";
+    write_shard<std::uint16_t>(path, {20240520, 1, 3}, {50'256, 7, 9});
+    TokenFile const shard(path, 50'257);
+    CHECK(all(shard) == Tokens{50'256, 7, 9});
+    Tokens last(1);
+    shard.read(2, last);
+    CHECK(last == Tokens{9});
+    CHECK(mentions(error_of<FormatError>([&] { all(TokenFile(path, 100)); }), "token 0 is 50256"));
+    CHECK(mentions(error_of<FormatError>([&] { TokenFile(path, 50'257, TokenWidth::four); }),
+                   "header says uint16"));
+    write_shard<std::uint32_t>(path, {20240801, 7, 2}, {128'000, 1});
+    CHECK(all(TokenFile(path, 128'256)) == Tokens{128'000, 1});
+    auto const refusal = [&](std::vector<std::int32_t> const& header) {
+        write_shard<std::uint16_t>(path, header, {1, 2, 3});
+        return error_of<FormatError>([&] { TokenFile(path, 50'257); });
+    };
+    CHECK(
+        mentions(refusal({20240520, 1, 4}), "s.bin", "4 uint16 tokens, which take 1032 bytes, and has 1030"));
+    CHECK(mentions(refusal({20240520, 1, -3}), "-3 uint16 tokens"));
+    CHECK(mentions(refusal({20240520, 1, std::numeric_limits<std::int32_t>::max()}), "2147483647"));
+    CHECK(mentions(refusal({20240520, 2, 3}), "version 2", "expected version 1"));
+    CHECK(mentions(refusal({20240801, 7, 3}), "3 uint32 tokens"));
+    std::filesystem::resize_file(path, 12);
+    CHECK(mentions(error_of<FormatError>([&] { TokenFile(path, 50'257); }), "and has 12"));
+}
+
+TEST_CASE("token file: uint32 that nobody announced is not read as uint16") {
+    ScratchDirectory const scratch;
+    auto const path = scratch / "t.bin";
+    write<std::uint32_t>(path, std::vector<std::uint32_t>(100, 7));
+    CHECK(mentions(error_of<FormatError>([&] { TokenFile(path, 50'257); }), "t.bin", "must be uint32"));
+    CHECK(TokenFile(path, 50'257, TokenWidth::four).size() == 100);
+    CHECK(TokenFile(path, 50'257, TokenWidth::two).size() == 200);
+    write<std::uint16_t>(path, std::vector<std::uint16_t>(100, 0));
+    CHECK(TokenFile(path, 50'257).size() == 100);
+}
+
+TEST_CASE("token files: shards are one text, which is shuffled without replacement across their borders") {
+    using deepseek::data::TokenFiles;
+    ScratchDirectory const scratch;
+    std::vector<std::filesystem::path> const paths = {scratch / "a.bin", scratch / "b.bin",
+                                                      scratch / "c.bin"};
+    write<std::uint16_t>(paths[0], {0, 1, 2, 3, 4});
+    write_shard<std::uint16_t>(paths[1], {20240520, 1, 1}, {5});
+    write<std::uint16_t>(paths[2], {6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16});
+    TokenFiles const files(paths, 100);
+    REQUIRE(files.size() == 17);
+    for (index_t begin = 0; begin <= 17; ++begin) {
+        Tokens tokens(static_cast<std::size_t>(17 - begin));
+        files.read(begin, tokens);
+        for (std::size_t i = 0; i < tokens.size(); ++i) {
+            CHECK(tokens[i] == static_cast<Token>(begin) + static_cast<Token>(i));
+        }
+    }
+    Tokens one(1);
+    CHECK(mentions(error_of<deepseek::Error>([&] { files.read(17, one); }), "a.bin and 2 more",
+                   "there are 17"));
+    // Seven windows of two tokens an epoch, each once; going on at a counter is having come there.
+    deepseek::data::BatchOptions const options{.sequences = 1, .length = 2, .seed = deepseek::Seed{3}};
+    deepseek::data::Batches batches(files, options);
+    Tokens begins;
+    for (int i = 0; i < 14; ++i) {
+        auto const batch = batches.next();
+        CHECK(batch.tokens[1] == batch.tokens[0] + 1);
+        begins.push_back(batch.tokens[0]);
+    }
+    deepseek::data::Batches resumed(files, options);
+    resumed.seek(9);
+    CHECK(resumed.next().tokens[0] == begins[9]);
+    for (auto const epoch : {0, 7}) {
+        Tokens sorted(begins.begin() + epoch, begins.begin() + epoch + 7);
+        std::sort(sorted.begin(), sorted.end());
+        for (std::size_t i = 1; i < 7; ++i) {
+            CHECK(sorted[i] == sorted[i - 1] + 2);
+        }
+    }
+    // A shard of another width than its directory says is refused.
+    write_text(scratch / "meta.json", R"({"dtype": "uint32", "vocabulary_size": 50})");
+    CHECK(mentions(error_of<FormatError>([&] { TokenFiles(paths, 100); }), "a.bin", "uint32"));
 }

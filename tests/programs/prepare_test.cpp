@@ -2,7 +2,7 @@
 #include <deepseek/core/error.hpp>
 #include <deepseek/core/index.hpp>
 #include <deepseek/core/random.hpp>
-#include <deepseek/data/token_file.hpp>
+#include <deepseek/data/token_files.hpp>
 #include <deepseek/data/token_meta.hpp>
 #include <deepseek/format/directory.hpp>
 #include <deepseek/format/directory_lock.hpp>
@@ -322,7 +322,7 @@ TEST_CASE_TEMPLATE("data set: a process that ends at any system call leaves the 
             killed = killed_at<Calls>(n, [&] { write(Calls{}, path, 7); });
             // As `train` opens it: any mixture would be an error.
             TokenFile const train(path / "train.bin", 3);
-            TokenFile const validation(deepseek::data::validation_file(path), 3);
+            TokenFile const validation(deepseek::data::validation_files(path).front(), 3);
             CHECK(train.size() == validation.size());
             seen_old = seen_old || train.size() == 5;
             seen_new = seen_new || (killed && train.size() == 7);

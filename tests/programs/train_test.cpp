@@ -7,6 +7,11 @@
 #include <nlohmann/json.hpp>
 
 #include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <span>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -38,6 +43,18 @@ fs::path copy_of_data(ScratchDirectory const& directory) {
 std::string train_on(fs::path const& data, fs::path const& out, std::string const& more = {}) {
     return "train --model quickstart --steps 1 --batch-size 1 --seq-len 16 --data " + word(data) + " --out " +
            word(out) + " " + more;
+}
+
+// Tokens as other programs write them: behind a header of 256 numbers, if any.
+template <class Stored>
+void write_tokens(fs::path const& file, std::vector<std::int32_t> header,
+                  std::span<std::uint16_t const> ids) {
+    header.resize(header.empty() ? 0 : 256);
+    std::vector<Stored> const stored(ids.begin(), ids.end());
+    std::ofstream(file, std::ios::binary)
+        .write(reinterpret_cast<char const*>(header.data()), static_cast<std::streamsize>(4 * header.size()))
+        .write(reinterpret_cast<char const*>(stored.data()),
+               static_cast<std::streamsize>(stored.size() * sizeof(Stored)));
 }
 
 }  // namespace
@@ -307,6 +324,62 @@ TEST_CASE("train: --resume auto begins a run where there is none, --resume alone
     CHECK(nlohmann::json::parse(deepseek::read_file(directory / "m/trainer.json"))["step"] == 2);
 }
 
+TEST_CASE("train: files of other programs, as shards, patterns and bare uint32, train the same run") {
+    ScratchDirectory const directory;
+    auto const data = copy_of_data(directory);
+    auto const losses = [&](std::string const& from) {
+        fs::remove_all(directory / "m");
+        auto const done =
+            run_program("train --model quickstart --out " + word(directory / "m") +
+                        " --batch-size 2 --seq-len 16 --eval-batches 1 --log-every 1 --threads 1 "
+                        "--steps 3 --no-best --jsonl " +
+                        word(directory / "log") + " " + from);
+        REQUIRE_MESSAGE(done.status == 0, done.err);
+        std::vector<nlohmann::json> found;
+        std::istringstream lines(deepseek::read_file(directory / "log"));
+        for (std::string line; std::getline(lines, line);) {
+            if (auto const entry = nlohmann::json::parse(line); entry.contains("loss")) {
+                found.push_back(entry["loss"]);
+            }
+        }
+        fs::remove(directory / "log");
+        return found;
+    };
+    auto const expected = losses("--data " + word(data));
+    REQUIRE(expected.size() >= 3);
+    CHECK(losses("--data " + word(data) + " --shuffle window") != expected);
+    // Bare uint32, and the shards of llm.c: the same tokens, cut in two.
+    auto const bytes = deepseek::read_file(data / "train.bin");
+    std::vector<std::uint16_t> ids(bytes.size() / 2);
+    std::memcpy(ids.data(), bytes.data(), bytes.size());
+    fs::create_directory(directory / "shards");
+    fs::create_directory(directory / "wide");
+    write_tokens<std::uint32_t>(directory / "wide/all.bin", {}, ids);
+    auto const all = std::span<std::uint16_t const>(ids);
+    write_tokens<std::uint16_t>(directory / "shards/s_train_000001.bin", {20240520, 1, 1001},
+                                all.first(1001));
+    auto const rest = all.subspan(1001);
+    write_tokens<std::uint16_t>(directory / "shards/s_train_000002.bin",
+                                {20240520, 1, static_cast<std::int32_t>(rest.size())}, rest);
+    fs::copy_file(data / "validation.bin", directory / "shards/s_val_000000.bin");
+    CHECK(losses("--data " + word(directory / "shards")) == expected);
+    auto const validation = " --val-data " + word(data / "validation.bin");
+    CHECK(losses("--data " + word(directory / "shards/s_train_*.bin") + validation) == expected);
+    auto const wide = "--data " + word(directory / "wide/all.bin");
+    auto const refused = [&](std::string const& flags) {
+        auto const done =
+            run_program("train --model quickstart --seq-len 16 --out " + word(directory / "n") + " " + flags);
+        CHECK(done.status == 1);
+        return done.err;
+    };
+    CHECK(mentions(refused(wide + validation), "all.bin", "must be uint32"));
+    CHECK(mentions(refused("--data " + word(directory / "shards/*.none")), "*.none", "no such files"));
+    CHECK(mentions(refused("--data " + word(data / "train.bin")), "--val-data"));
+    fs::copy_file(directory / "wide/all.bin", directory / "wide/val.bin");
+    CHECK(losses(wide + " --data-dtype uint32 --val-data " + word(directory / "wide")).front() ==
+          expected.front());
+}
+
 TEST_CASE("train: missing and damaged data are named, and nothing is written") {
     auto const complaint = [](auto const& damage) {
         ScratchDirectory const directory;
@@ -319,8 +392,8 @@ TEST_CASE("train: missing and damaged data are named, and nothing is written") {
     };
     CHECK(mentions(complaint([](auto const& data) { fs::remove_all(data); }), "data", "no such directory",
                    "prepare"));
-    CHECK(mentions(complaint([](auto const& data) { fs::remove(data / "train.bin"); }), "train.bin",
-                   "No such file"));
+    CHECK(mentions(complaint([](auto const& data) { fs::remove(data / "train.bin"); }),
+                   "has neither train.bin", "*train*.bin"));
     CHECK(
         mentions(complaint([](auto const& data) { fs::remove(data / "validation.bin"); }), "validation.bin"));
     CHECK(mentions(complaint([](auto const& data) { fs::resize_file(data / "train.bin", 8); }), "meta.json",

@@ -4,7 +4,7 @@
 // loss, the end of balancing, dropout, the order of the text over more than one epoch, gradient accumulation.
 #include <deepseek/backend/cpu.hpp>
 #include <deepseek/data/batches.hpp>
-#include <deepseek/data/token_file.hpp>
+#include <deepseek/data/token_files.hpp>
 #include <deepseek/format/checkpoint.hpp>
 #include <deepseek/format/file.hpp>
 #include <deepseek/model.hpp>
@@ -58,7 +58,7 @@ struct Run {
     ds::Trainer<M, float, ds::Cpu> trainer{cpu, weights, options()};
     ds::data::Batches batches;
 
-    explicit Run(ds::data::TokenFile const& file)
+    explicit Run(ds::data::TokenFiles const& file)
         : batches(file, {.sequences = 4, .length = kLength, .seed = ds::Seed{8}}) {
         ds::initialize(cpu, weights, ds::Seed{7});
     }
@@ -116,7 +116,7 @@ TEST_CASE(
         tokens += {static_cast<char>(ds::RandomKey{ds::Seed{6}}.bits(i) % kVocabulary), '\0'};
     }
     ds::write_file_atomically(scratch / "t.bin", tokens);
-    ds::data::TokenFile const file(scratch / "t.bin", kVocabulary);
+    ds::data::TokenFiles const file(scratch / "t.bin", kVocabulary);
 
     Run straight(file);
     straight.steps(kTotal);

@@ -7,7 +7,7 @@
 #include <deepseek/core/index.hpp>
 #include <deepseek/core/random.hpp>
 #include <deepseek/data/permutation.hpp>
-#include <deepseek/data/token_file.hpp>
+#include <deepseek/data/token_files.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -57,11 +57,11 @@ inline void number_documents(std::span<Token const> tokens, Token separator, std
 /// Errors:    FormatError if the file has too few tokens for one window
 class Batches {
 public:
-    Batches(TokenFile const& file, BatchOptions const& options)
+    Batches(TokenFiles const& file, BatchOptions const& options)
         : file_(&file), options_(options), key_(options.seed) {
         expects(options.sequences > 0 && options.length > 0, "batches of ", options.sequences, " windows of ",
                 options.length, " tokens");
-        expects<FormatError>(file.size() > options.length, file.path().native(), ": has ", file.size(),
+        expects<FormatError>(file.size() > options.length, file.name(), ": has ", file.size(),
                              " tokens, expected at least ", options.length + 1,
                              ": a window and the token that follows it");
         // Where there are two windows or more, one is left out per epoch: it is the room to shift the cut in.
@@ -133,7 +133,7 @@ private:
         return static_cast<index_t>(bits % (static_cast<std::uint64_t>(most) + 1));
     }
 
-    TokenFile const* file_;
+    TokenFiles const* file_;
     BatchOptions options_;
     RandomKey key_;
     index_t windows_ = 0;
@@ -157,11 +157,11 @@ private:
 /// Errors:    FormatError if the file has fewer than two tokens
 class SequentialBatches {
 public:
-    SequentialBatches(TokenFile const& file, index_t sequences, index_t length,
+    SequentialBatches(TokenFiles const& file, index_t sequences, index_t length,
                       std::optional<Token> separator = std::nullopt)
         : file_(&file), sequences_(sequences), length_(length), separator_(separator) {
         expects(sequences > 0 && length > 0, "batches of ", sequences, " windows of ", length, " tokens");
-        expects<FormatError>(file.size() > 1, file.path().native(), ": has one token, expected at least two");
+        expects<FormatError>(file.size() > 1, file.name(), ": has one token, expected at least two");
         auto const size = static_cast<std::size_t>(checked_mul(sequences, length));
         buffer_.resize(size + 1);
         documents_.resize(separator ? size : 0);
@@ -197,7 +197,7 @@ public:
     void rewind() { position_ = 0; }
 
 private:
-    TokenFile const* file_;
+    TokenFiles const* file_;
     index_t sequences_;
     index_t length_;
     std::optional<Token> separator_;

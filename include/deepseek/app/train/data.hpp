@@ -7,7 +7,8 @@
 #include <deepseek/core/error.hpp>
 #include <deepseek/core/index.hpp>
 #include <deepseek/data/batches.hpp>
-#include <deepseek/data/token_file.hpp>
+#include <deepseek/data/matching_files.hpp>
+#include <deepseek/data/token_files.hpp>
 #include <deepseek/data/token_meta.hpp>
 #include <deepseek/format/directory.hpp>
 #include <deepseek/text/load.hpp>
@@ -21,12 +22,12 @@
 
 namespace deepseek::inline DEEPSEEK_ABI::app {
 
-/// The text that a run trains on: a directory with train.bin, validation.bin, and perhaps meta.json and
-/// tokenizer.json.
+/// The text that a run trains on: a directory with train.bin and validation.bin, or with shards *train*.bin and
+/// *val*.bin, or files by name or pattern; and a meta.json and a tokenizer.json if they lie beside them.
 class TrainingData {
 public:
-    /// Errors:    FileError, FormatError if there is no such directory, a file is missing or damaged, or the data's
-    ///            vocabulary is larger than the model's; one that is smaller leaves ids of the model unused
+    /// Errors:    FileError, FormatError if there are no such files, one is missing or damaged, or the data's vocabulary
+    ///            is larger than the model's; one that is smaller leaves ids of the model unused
     TrainingData(TrainSettings const& settings, index_t vocabulary, index_t length);
 
     /// The next micro-batches of one optimizer step. Valid until the next call.
@@ -49,12 +50,11 @@ public:
     index_t validation_tokens() const { return validation_.size(); }
 
 private:
-    std::filesystem::path directory_;
     index_t accumulation_;
     bool overfit_;
     std::optional<data::TokenMeta> meta_;
-    data::TokenFile training_;
-    data::TokenFile validation_;
+    data::TokenFiles training_;
+    data::TokenFiles validation_;
     data::Batches batches_;
     data::SequentialBatches validation_batches_;
     std::filesystem::path tokenizer_;
@@ -63,11 +63,41 @@ private:
 
 namespace detail {
 
-inline std::optional<data::TokenMeta> read_meta(TrainSettings const& settings, index_t vocabulary) {
+// Where the tokens lie, and what describes them.
+inline std::filesystem::path data_directory(TrainSettings const& settings) {
     auto const directory = format::existing_directory(settings.data);
-    expects<FileError>(format::detail::is_directory(directory), settings.data,
-                       ": no such directory; prepare makes one from text");
-    auto const path = directory / "meta.json";
+    if (format::detail::is_directory(directory)) {
+        return directory;
+    }
+    auto const files = data::matching_files(settings.data);
+    expects<FileError>(!files.empty(), settings.data,
+                       ": no such directory, and no such files; prepare makes one from text");
+    return files.front().parent_path();
+}
+
+inline std::vector<std::filesystem::path> training_files(TrainSettings const& settings) {
+    bool const named = !format::detail::is_directory(format::existing_directory(settings.data));
+    return named ? data::existing_files(settings.data) : data::training_files(settings.data);
+}
+
+inline std::vector<std::filesystem::path> validation_files(TrainSettings const& settings) {
+    if (!settings.val_data.empty()) {
+        return format::detail::is_directory(settings.val_data) ? data::validation_files(settings.val_data)
+                                                               : data::existing_files(settings.val_data);
+    }
+    expects<FileError>(format::detail::is_directory(format::existing_directory(settings.data)), settings.data,
+                       ": files of tokens to train on need others to validate with: --val-data");
+    return data::validation_files(settings.data);
+}
+
+inline std::optional<data::TokenWidth> token_width(TrainSettings const& settings) {
+    return settings.data_dtype == "auto"     ? std::nullopt
+           : settings.data_dtype == "uint16" ? std::optional(data::TokenWidth::two)
+                                             : std::optional(data::TokenWidth::four);
+}
+
+inline std::optional<data::TokenMeta> read_meta(TrainSettings const& settings, index_t vocabulary) {
+    auto const path = data_directory(settings) / "meta.json";
     if (!format::detail::exists(path)) {
         return std::nullopt;  // files of other programs: ids are checked as they are read
     }
@@ -81,7 +111,7 @@ inline std::optional<data::TokenMeta> read_meta(TrainSettings const& settings, i
 
 // It goes into the model's directory. That it cannot be used there is better known before the run than after.
 inline std::filesystem::path check_tokenizer(TrainSettings const& settings, index_t vocabulary) {
-    auto const path = format::existing_directory(settings.data) / "tokenizer.json";
+    auto const path = data_directory(settings) / "tokenizer.json";
     if (!format::detail::exists(path)) {
         return {};
     }
@@ -107,17 +137,18 @@ inline std::optional<Token> separator(TrainSettings const& settings,
 }  // namespace detail
 
 inline TrainingData::TrainingData(TrainSettings const& settings, index_t vocabulary, index_t length)
-    : directory_(format::existing_directory(settings.data)),
-      accumulation_(settings.grad_accum),
+    : accumulation_(settings.grad_accum),
       overfit_(settings.overfit),
       meta_(detail::read_meta(settings, vocabulary)),
-      training_(directory_ / "train.bin", vocabulary),
-      validation_(data::validation_file(directory_), vocabulary),
+      training_(detail::training_files(settings), vocabulary, detail::token_width(settings)),
+      validation_(detail::validation_files(settings), vocabulary, detail::token_width(settings)),
       // One batch per optimizer step, cut into micro-batches: the same text in the same order however it is cut.
-      batches_(training_, {.sequences = checked_mul(settings.batch_size, settings.grad_accum),
-                           .length = length,
-                           .seed = Seed{settings.seed},
-                           .separator = detail::separator(settings, meta_)}),
+      batches_(training_,
+               {.sequences = checked_mul(settings.batch_size, settings.grad_accum),
+                .length = length,
+                .seed = Seed{settings.seed},
+                .order = settings.shuffle == "window" ? data::Order::independent : data::Order::shuffled,
+                .separator = detail::separator(settings, meta_)}),
       validation_batches_(validation_, settings.batch_size, length, detail::separator(settings, meta_)),
       tokenizer_(detail::check_tokenizer(settings, vocabulary)) {}
 

@@ -23,7 +23,18 @@ public:
         auto const positive = in_range<index_t>(1, kMostCount);
         auto const count = in_range<index_t>(0, kMostCount);
 
-        saved("Data", "--data", s.data, "directory that prepare wrote");
+        saved("Data", "--data", s.data,
+              "directory that prepare wrote, or with shards *train*.bin and *val*.bin; or files, as a quoted "
+              "pattern");
+        saved("Data", "--val-data", s.val_data,
+              "files to validate with, as a quoted pattern; empty: those in the directory of --data");
+        saved("Data", "--data-dtype", s.data_dtype,
+              "tokens of files without header: auto (meta.json, otherwise uint16), uint16 or uint32")
+            ->check(CLI::IsMember({"auto", "uint16", "uint32"}).description(""));
+        saved("Data", "--shuffle", s.shuffle,
+              "permute: every epoch takes each window once, in a new order; window: at random places, as "
+              "nanoGPT")
+            ->check(CLI::IsMember({"permute", "window"}).description(""));
 
         saved("Model", "--model", s.model, "which model to train; they are listed below");
 

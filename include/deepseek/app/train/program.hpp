@@ -96,6 +96,13 @@ inline void protect_output(TrainSettings const& settings, std::optional<std::fil
         "or --no-best");
 }
 
+inline std::string absolute(std::string const& path) {
+    std::error_code code;
+    auto const found = std::filesystem::absolute(path, code).lexically_normal();
+    expects<FileError>(path.empty() || !code, path, ": ", code.message());
+    return path.empty() ? path : found.native();
+}
+
 inline TrainOptions train_options(TrainSettings const& settings) {
     try {
         return settings.train_options();
@@ -129,7 +136,7 @@ inline Trainable const& complete(TrainFlags& flags, TrainSettings& settings,
     }
     flags.complete(model->known.recipe, message("the recipe of ", settings.model));
     if (settings.data.empty() && !settings.dry_run) {
-        throw UsageError("--data is required: the directory that prepare wrote");
+        throw UsageError("--data is required: the directory that prepare wrote, or files of tokens");
     }
     if (settings.steps == 0 && settings.max_minutes == 0) {
         throw UsageError("--steps 0 means as many as fit into the time: give --max-minutes");
@@ -153,10 +160,8 @@ inline void train(TrainFlags& flags, TrainSettings& settings, std::string const&
     request.lock = &lock;
     protect_output(settings, resumed, best_directory(lock));
     // Resuming may happen elsewhere.
-    std::error_code code;
-    auto const data = std::filesystem::absolute(settings.data, code).lexically_normal();
-    expects<FileError>(!code, settings.data, ": ", code.message());
-    request.settings.data = request.flags["data"] = data.native();
+    request.settings.data = request.flags["data"] = absolute(settings.data);
+    request.settings.val_data = request.flags["val-data"] = absolute(settings.val_data);
     Run(request, model.make(request.options, computing)).run();
 }
 

@@ -16,6 +16,9 @@ namespace deepseek::inline DEEPSEEK_ABI::app {
 struct TrainSettings {
     // What a run is: saved with it, so that resuming needs none of them again.
     std::string data;
+    std::string val_data;
+    std::string data_dtype = "auto";
+    std::string shuffle = "permute";
     std::string model;
     std::string dtype = "float32";
     index_t steps = 2000;  ///< 0: as many as fit into max_minutes
