@@ -30,6 +30,9 @@ struct ExpandValues {};
 // ops/cross_entropy.hpp
 struct CrossEntropy {};
 struct CrossEntropyLoss {};
+// ops/head_loss.hpp
+struct HeadLoss {};
+struct HeadLossBackward {};
 // ops/adamw.hpp
 struct AdamW {};
 // ops/reduce.hpp
@@ -49,6 +52,9 @@ struct AddRmsNorm {};
 // ops/swiglu.hpp
 struct SwiGLU {};
 struct SwiGLUBackward {};
+// ops/gated_matmul.hpp
+struct GatedMatmul {};
+struct GroupedGatedMatmul {};
 // ops/elementwise.hpp
 struct Transform {};
 struct Add {};
@@ -77,6 +83,8 @@ struct Route {};
 struct RouteBackward {};
 struct SequenceWeights {};
 struct BalanceLoss {};
+// ops/route_pairs.hpp
+struct RoutePairs {};
 // ops/shift.hpp
 struct ShiftTokens {};
 struct FindDocumentStarts {};

@@ -11,10 +11,11 @@
 #include <deepseek/ops/arguments/routing.hpp>
 #include <deepseek/ops/dispatch.hpp>
 #include <deepseek/ops/elementwise.hpp>
+#include <deepseek/ops/gated_matmul.hpp>
 #include <deepseek/ops/grouped_matmul.hpp>
-#include <deepseek/ops/matmul.hpp>
 #include <deepseek/ops/reduce.hpp>
 #include <deepseek/ops/route.hpp>
+#include <deepseek/ops/route_pairs.hpp>
 #include <deepseek/ops/swiglu.hpp>
 
 #include <cstdint>
@@ -90,7 +91,8 @@ struct moe_layer {
         auto const scope = be.scratch().scope();
 
         Router::forward(be, p.router, widened(be, x), saved.scores);  // logits [tokens, Experts]
-        ops::route(be, saved.scores, bias_of(p), saved.chosen, saved.gates, Route);
+        auto const plan = plan_for(be, x.rows * TopK);
+        ops::route_pairs(be, plan, saved.scores, bias_of(p), saved.chosen, saved.gates, Route);
         if (pass.balance_alpha > 0 && pass.balance_loss != nullptr) {
             using A = accumulate_t<T>;
             auto load = be.scratch().template rows<A, Experts>(pass.sequences);  // [sequences, Experts]
@@ -99,15 +101,12 @@ struct moe_layer {
             ops::add_sum(be, pass.balance_loss, loss, pass.balance_alpha * pass.loss_scale);
         }
 
-        auto const plan = sort_pairs(be, saved);
         auto inputs = be.scratch().template rows<T, Dim>(x.rows * TopK);  // [pairs, Dim]
         auto act = be.scratch().template rows<T, Hidden>(x.rows * TopK);  // [pairs, Hidden]
         auto gate = saved.gate.template reshape<Hidden>();                // [pairs, Hidden]
         auto up = saved.up.template reshape<Hidden>();                    // [pairs, Hidden]
         ops::gather_pairs<TopK>(be, inputs, x, plan.pair_at);
-        ops::grouped_matmul_nt(be, gate, inputs, p.gate, plan.offsets);
-        ops::grouped_matmul_nt(be, up, inputs, p.up, plan.offsets);
-        ops::swiglu(be, act, gate, up);
+        ops::grouped_gated_matmul(be, act, gate, up, inputs, p.gate, p.up, plan.offsets);
         auto outputs = inputs;  // the inputs are no longer needed
         ops::grouped_matmul_nt(be, outputs, act, p.down, plan.offsets);
 
@@ -124,7 +123,8 @@ struct moe_layer {
         using T = typename decltype(dx)::element;
         auto const scope = be.scratch().scope();
 
-        auto const plan = sort_pairs(be, saved);
+        auto const plan = plan_for(be, x.rows * TopK);
+        ops::dispatch<Experts>(be, plan, saved.chosen);
         if constexpr (Route.bias) {
             ops::count_load(be, g.bias, saved.chosen, pass.targets);
         }
@@ -205,13 +205,10 @@ private:
         }
     }
 
-    static ops::Dispatch sort_pairs(auto& be, auto& saved) {
-        auto const pairs = saved.chosen.rows * TopK;
-        ops::Dispatch const plan{be.scratch().template take<std::int32_t>(Experts + 1),
-                                 be.scratch().template take<std::int32_t>(pairs),
-                                 be.scratch().template take<std::int32_t>(pairs)};
-        ops::dispatch<Experts>(be, plan, saved.chosen);
-        return plan;
+    static ops::Dispatch plan_for(auto& be, index_t pairs) {
+        auto& scratch = be.scratch();
+        return {scratch.template take<std::int32_t>(Experts + 1), scratch.template take<std::int32_t>(pairs),
+                scratch.template take<std::int32_t>(pairs)};
     }
 
     static auto shared_saved(auto& saved) {

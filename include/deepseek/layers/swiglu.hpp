@@ -6,8 +6,9 @@
 #include <deepseek/core/layer.hpp>
 #include <deepseek/core/pass.hpp>
 #include <deepseek/layers/linear.hpp>
-#include <deepseek/ops/matmul.hpp>
+#include <deepseek/ops/gated_matmul.hpp>
 #include <deepseek/ops/swiglu.hpp>
+#include <deepseek/ops/write.hpp>
 
 #include <type_traits>
 
@@ -41,9 +42,7 @@ struct swiglu_layer {
         using T = typename decltype(y)::element;
         auto const scope = be.scratch().scope();
         auto act = be.scratch().template rows<T, Hidden>(x.rows);  // [tokens, Hidden]
-        In::forward(be, p.gate, x, saved.gate);
-        In::forward(be, p.up, x, saved.up);
-        ops::swiglu(be, act, saved.gate, saved.up);
+        ops::gated_matmul(be, act, saved.gate, saved.up, x, p.gate.weight, p.up.weight);
         Out::forward(be, p.down, act, y);
     }
 

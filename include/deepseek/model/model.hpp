@@ -13,10 +13,10 @@
 #include <deepseek/model/blocks.hpp>
 #include <deepseek/model/parts.hpp>
 #include <deepseek/model/tape.hpp>
-#include <deepseek/ops/cross_entropy.hpp>
 #include <deepseek/ops/dropout.hpp>
 #include <deepseek/ops/elementwise.hpp>
 #include <deepseek/ops/embedding.hpp>
+#include <deepseek/ops/head_loss.hpp>
 #include <deepseek/ops/matmul.hpp>
 #include <deepseek/ops/reduce.hpp>
 #include <deepseek/ops/rms_norm.hpp>
@@ -331,8 +331,7 @@ private:
                           std::size_t depth, double* loss) {
         for_head_parts<T>(be, tape, depth, loss,
                           [&](auto h, auto scores, auto losses, Token const* targets, index_t) {
-                              Head::forward(be, head(p), h, scores);
-                              ops::cross_entropy_loss(be, scores, targets, losses);
+                              ops::head_loss(be, losses, scores, h, head(p).weight, targets);
                           });
     }
 
@@ -344,11 +343,9 @@ private:
         auto const scale = weight * target_weight(tape);
         for_head_parts<T>(be, tape, depth, loss,
                           [&](auto h, auto scores, auto losses, Token const* targets, index_t begin) {
-                              Head::forward(be, head(p), h, scores);
-                              ops::cross_entropy(be, scores, targets, losses,
-                                                 static_cast<accumulate_t<T>>(scale));
-                              auto gradient = head(g);
-                              Head::backward(be, head(p), h, scores, dh.slice(begin, h.rows), gradient);
+                              ops::head_loss_backward(be, losses, scores, dh.slice(begin, h.rows),
+                                                      head(g).weight, h, head(p).weight, targets,
+                                                      static_cast<accumulate_t<T>>(scale));
                           });
     }
 
