@@ -96,4 +96,5 @@ TEST_CASE("merging: a table does not take more pairs than it was made for") {
     MergeTable table(1);
     table.add(0, 1, {0, 2});
     CHECK_THROWS_AS(table.add(1, 0, {1, 3}), deepseek::Error);
+    CHECK_THROWS_AS(table.add(0, 1, {2, 2}), deepseek::Error);  // a rank that none of one pair can have
 }

@@ -53,10 +53,12 @@ inline std::uint64_t hash_bytes(std::string_view bytes) {
 class TokenBytes {
 public:
     void push_back(std::string_view bytes) {
-        expects(bytes.size() <= std::numeric_limits<std::uint32_t>::max() - bytes_.size(),
+        expects(bytes.size() <= std::numeric_limits<std::uint32_t>::max() - end(),
                 "a vocabulary of more than 4 GiB is not supported");
+        bytes_.resize(end());
         bytes_ += bytes;
         ends_.push_back(static_cast<std::uint32_t>(bytes_.size()));
+        bytes_.resize(bytes_.size() + kSlack);
     }
     std::size_t size() const { return ends_.size(); }
     std::string_view operator[](Token token) const {
@@ -65,8 +67,22 @@ public:
         return {bytes_.data() + begin, ends_[index] - begin};
     }
 
+    /// Writes a token's bytes, and up to kSlack bytes behind them; gives where they end. Most tokens are short, and a
+    /// copy of fixed size takes no branch on their length.
+    char* copy(Token token, char* to) const {
+        auto const bytes = (*this)[token];
+        std::memcpy(to, bytes.data(), kSlack);
+        if (bytes.size() > kSlack) {
+            std::memcpy(to, bytes.data(), bytes.size());
+        }
+        return to + bytes.size();
+    }
+    static constexpr std::size_t kSlack = 16;
+
 private:
-    std::string bytes_;
+    std::size_t end() const { return ends_.empty() ? 0 : ends_.back(); }
+
+    std::string bytes_;  // and kSlack more
     std::vector<std::uint32_t> ends_;
 };
 

@@ -9,6 +9,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <utility>
 #include <vector>
@@ -31,8 +32,11 @@ public:
         expects(pairs < kNoRank, "merges: ", pairs, " are more than the ", kNoRank, " that are supported");
     }
 
-    /// Adds a pair. Of a pair added twice the later one counts, as it does in Hugging Face tokenizers.
+    /// Adds a pair, with a rank below twice the number that room was made for. Of a pair added twice the later one
+    /// counts, as it does in Hugging Face tokenizers.
     void add(Token left, Token right, Merge merge) {
+        expects(merge.rank < slots_.size(), "merges: rank ", merge.rank,
+                " is far beyond the number of pairs");
         auto& slot = slots_[find_slot(key(left, right))];
         if (slot.merge.rank == kNoRank) {
             expects(2 * ++size_ <= slots_.size(), "merges: more pairs than room was made for");
@@ -42,6 +46,8 @@ public:
 
     Merge find(Token left, Token right) const { return slots_[find_slot(key(left, right))].merge; }
     std::size_t size() const { return size_; }
+    /// More than any rank.
+    std::size_t ranks() const { return slots_.size(); }
 
 private:
     struct Slot {
@@ -71,7 +77,7 @@ private:
 /// Merges the tokens of one word: again and again the pair of lowest rank, of equal ones the leftmost, until no pair
 /// merges. Holds the memory this needs, so one per thread.
 ///
-/// Cost:      n log n for n tokens, on the heap: a word of a megabyte needs no deep stack and no patience
+/// Cost:      n log n for n tokens, nearly n for long ones; a word of a megabyte needs no deep stack and no patience
 class Merger {
 public:
     /// Replaces `tokens` by what they merge into.
@@ -82,12 +88,12 @@ public:
         if (tokens.size() <= kShortWord) {
             merge_by_scanning(table, tokens);
         } else {
-            merge_by_heap(table, tokens);
+            merge_by_rank(table, tokens);
         }
     }
 
 private:
-    // Up to this length scanning all pairs for the lowest rank beats keeping a heap.
+    // Up to this length scanning all pairs for the lowest rank beats keeping them in order.
     static constexpr std::size_t kShortWord = 48;
 
     void merge_by_scanning(MergeTable const& table, std::vector<Token>& tokens) {
@@ -120,41 +126,74 @@ private:
         tokens.resize(count);
     }
 
-    // The word as a doubly linked list over positions, and a heap of the pairs that may merge. An entry of the heap is
-    // stale once one of its tokens has been merged away; it is recognised by its tokens when it comes up.
-    void merge_by_heap(MergeTable const& table, std::vector<Token>& tokens) {
+    // The word as a doubly linked list over positions, and for each rank the positions of its pairs, from left to right.
+    // A pair is stale once one of its tokens has been merged away: then other tokens stand there when it comes up.
+    // Long runs of one pair are one rank, and all work on them goes through memory in order.
+    void merge_by_rank(MergeTable const& table, std::vector<Token>& tokens) {
         expects(tokens.size() < kEnd, "a word of ", tokens.size(), " bytes is too long to be merged");
         auto const count = static_cast<std::uint32_t>(tokens.size());
         links_.resize(count);
-        heap_.clear();
+        places_.resize(std::max(places_.size(), table.ranks()));
         for (std::uint32_t i = 0; i < count; ++i) {
             links_[i] = {i == 0 ? kEnd : i - 1, i + 1 == count ? kEnd : i + 1};
             if (i + 1 < count) {
-                add_pair(table, tokens, i, i + 1);
+                add_pair(table.find(tokens[i], tokens[i + 1]).rank, i);
             }
         }
-        std::make_heap(heap_.begin(), heap_.end(), later);
-        while (!heap_.empty()) {
-            auto const pair = heap_.front();
-            std::pop_heap(heap_.begin(), heap_.end(), later);
-            heap_.pop_back();
-            auto const right = links_[pair.position].next;
-            if (tokens[pair.position] != pair.left || right == kEnd || tokens[right] != pair.right) {
-                continue;
+        while (!ranks_.empty()) {
+            std::pop_heap(ranks_.begin(), ranks_.end(), std::greater<>());
+            auto const rank = ranks_.back();
+            ranks_.pop_back();
+            current_.clear();
+            std::swap(current_, places_[rank]);
+            if (!std::is_sorted(current_.begin(), current_.end())) {
+                std::sort(current_.begin(), current_.end());
             }
-            tokens[pair.position] = table.find(pair.left, pair.right).result;
-            tokens[right] = kMergedAway;
-            auto const after = links_[right].next;
-            links_[pair.position].next = after;
-            if (after != kEnd) {
-                links_[after].previous = pair.position;
-                push_pair(table, tokens, pair.position, after);
+            std::size_t at = 0;
+            // Merging may bring up a pair that goes before the rest of these.
+            while (at < current_.size() && (ranks_.empty() || ranks_.front() > rank)) {
+                merge_at(table, tokens, current_[at++], rank);
             }
-            if (auto const before = links_[pair.position].previous; before != kEnd) {
-                push_pair(table, tokens, before, pair.position);
+            for (; at < current_.size(); ++at) {
+                add_pair(rank, current_[at]);
             }
         }
         std::erase(tokens, kMergedAway);
+    }
+
+    void merge_at(MergeTable const& table, std::vector<Token>& tokens, std::uint32_t position,
+                  std::uint32_t rank) {
+        auto const right = links_[position].next;
+        if (tokens[position] == kMergedAway || right == kEnd) {
+            return;
+        }
+        auto const merge = table.find(tokens[position], tokens[right]);
+        if (merge.rank != rank) {
+            return;
+        }
+        tokens[position] = merge.result;
+        tokens[right] = kMergedAway;
+        auto const before = links_[position].previous;
+        auto const after = links_[right].next;
+        links_[position].next = after;
+        if (before != kEnd) {
+            add_pair(table.find(tokens[before], tokens[position]).rank, before);
+        }
+        if (after != kEnd) {
+            links_[after].previous = position;
+            add_pair(table.find(tokens[position], tokens[after]).rank, position);
+        }
+    }
+
+    void add_pair(std::uint32_t rank, std::uint32_t position) {
+        if (rank == MergeTable::kNoRank) {
+            return;
+        }
+        if (places_[rank].empty()) {
+            ranks_.push_back(rank);
+            std::push_heap(ranks_.begin(), ranks_.end(), std::greater<>());
+        }
+        places_[rank].push_back(position);
     }
 
     static constexpr std::uint32_t kEnd = std::numeric_limits<std::uint32_t>::max();
@@ -164,34 +203,12 @@ private:
         std::uint32_t previous;
         std::uint32_t next;
     };
-    struct Pair {
-        std::uint32_t rank;
-        std::uint32_t position;  // of the left token
-        Token left;
-        Token right;
-    };
-
-    static bool later(Pair const& a, Pair const& b) {
-        return a.rank != b.rank ? a.rank > b.rank : a.position > b.position;
-    }
-    bool add_pair(MergeTable const& table, std::vector<Token> const& tokens, std::uint32_t left,
-                  std::uint32_t right) {
-        auto const rank = table.find(tokens[left], tokens[right]).rank;
-        if (rank == MergeTable::kNoRank) {
-            return false;
-        }
-        heap_.push_back({rank, left, tokens[left], tokens[right]});
-        return true;
-    }
-    void push_pair(MergeTable const& table, std::vector<Token> const& tokens, std::uint32_t left,
-                   std::uint32_t right) {
-        if (add_pair(table, tokens, left, right)) {
-            std::push_heap(heap_.begin(), heap_.end(), later);
-        }
-    }
 
     std::vector<Link> links_;
-    std::vector<Pair> heap_;
+    std::vector<std::vector<std::uint32_t>>
+        places_;                        // by rank: positions of left tokens, empty between words
+    std::vector<std::uint32_t> ranks_;  // a heap of those that have places, the lowest on top
+    std::vector<std::uint32_t> current_;
 };
 
 }  // namespace deepseek::inline DEEPSEEK_ABI::text

@@ -63,14 +63,20 @@ public:
     ///
     /// Errors:    Error naming the position and the id if no token has that id
     std::string decode(std::span<Token const> tokens) const {
-        std::string text;
+        std::size_t size = 0;
         for (std::size_t i = 0; i < tokens.size(); ++i) {
             if (!is_token(tokens[i])) [[unlikely]] {
                 throw Error(message("decode: token ", tokens[i], " at position ", i,
                                     " is not in the vocabulary of ", vocabulary_size()));
             }
-            text += bytes_[tokens[i]];
+            size += bytes_[tokens[i]].size();
         }
+        std::string text(size + detail::TokenBytes::kSlack, '\0');
+        auto* end = text.data();
+        for (auto const token : tokens) {
+            end = bytes_.copy(token, end);
+        }
+        text.resize(size);
         return text;
     }
 
