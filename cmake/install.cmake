@@ -23,6 +23,7 @@ write_basic_package_version_file("${PROJECT_BINARY_DIR}/cmake/deepseekConfigVers
 install(FILES
     "${PROJECT_BINARY_DIR}/cmake/deepseekConfig.cmake"
     "${PROJECT_BINARY_DIR}/cmake/deepseekConfigVersion.cmake"
+    cmake/deepseek_add_model.cmake
     cmake/FindLibedit.cmake
     cmake/FindPCRE2.cmake
     DESTINATION "${deepseek_package_dir}")

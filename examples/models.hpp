@@ -11,8 +11,11 @@
 #include <deepseek/model/model.hpp>
 #include <deepseek/model/presets.hpp>
 
+#include "added_models.hpp"
+
 // The models that the programs train and run, by name. A model is a type: to add one, write it here, add a line to
-// for_each_model, and add train/<name>.cpp and generate/<name>.cpp, which compile the programs' code for it.
+// for_each_model, and add train/<name>.cpp and generate/<name>.cpp, which compile the programs' code for it. The type of a
+// config.json is added without all that: cmake -DDEEPSEEK_MODELS=…/config.json.
 
 namespace deepseek_examples {
 
@@ -78,6 +81,7 @@ void for_each_model(F&& visit) {
                                        {"min-lr", "1e-5"},
                                        {"warmup", "2000"},
                                        {"dropout", "0.1"}}}});
+    for_each_added_model<Known>(visit);
 }
 
 }  // namespace deepseek_examples

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: MIT
+# deepseek_add_model: tests/models/<name>.json becomes a type for tests/format/add_model_test.cpp; a file in
+# tests/models/refused is refused with every sentence that stands under its key "expect", and no other.
+#
+# Included by tests/CMakeLists.txt this file declares the models and the tests; run with -P it is one of them.
+cmake_minimum_required(VERSION 3.25)
+if(NOT CMAKE_SCRIPT_MODE_FILE)
+    file(GLOB configs CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/models/*.json")
+    foreach(config IN LISTS configs)
+        cmake_path(GET config STEM name)
+        deepseek_add_model(${name} CONFIG "${config}")
+        target_link_libraries(test_format PRIVATE deepseek::models::${name})
+    endforeach()
+    file(GLOB configs CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/models/refused/*.json")
+    foreach(config IN LISTS configs)
+        cmake_path(GET config STEM name)
+        add_test(NAME add_model.refused.${name}
+            COMMAND ${CMAKE_COMMAND} "-DCONFIG=${config}" -P "${CMAKE_CURRENT_LIST_FILE}")
+        set_tests_properties(add_model.refused.${name} PROPERTIES LABELS unit)
+    endforeach()
+    return()
+endif()
+
+include("${CMAKE_CURRENT_LIST_DIR}/deepseek_add_model.cmake")
+if(CHILD)
+    deepseek_model_header(refused "${CONFIG}" header)
+    return()
+endif()
+execute_process(COMMAND ${CMAKE_COMMAND} "-DCONFIG=${CONFIG}" -DCHILD=ON -P "${CMAKE_CURRENT_LIST_FILE}"
+    RESULT_VARIABLE status OUTPUT_VARIABLE output ERROR_VARIABLE output)
+if(status EQUAL 0)
+    message(FATAL_ERROR "${CONFIG} is accepted")
+endif()
+file(READ "${CONFIG}" json)
+string(JSON count LENGTH "${json}" expect)
+math(EXPR last "${count} - 1")
+foreach(i RANGE ${last})
+    string(JSON sentence GET "${json}" expect ${i})
+    string(FIND "${output}" "\n    ${sentence}\n" position)
+    if(position EQUAL -1)
+        message(FATAL_ERROR "expected: ${sentence}\n${output}")
+    endif()
+endforeach()
+string(REGEX MATCHALL "\n    [a-z_.]+: " reasons "${output}")
+list(LENGTH reasons found)
+if(NOT found EQUAL count)
+    message(FATAL_ERROR "expected ${count} reasons, found ${found}\n${output}")
+endif()
