@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # -DDEEPSEEK_MODELS="a/config.json;b/config.json": models that the programs know besides those of examples/models.hpp. A
-# model is called as the directory of its file. Relative paths begin at the root of the sources.
+# model is called as the directory of its config.json, or as its file if that is called otherwise. Relative paths begin
+# at the root of the sources.
 #
 # Defines added_models, a target with the header added_models.hpp, and the variables added_parts_train and
 # added_parts_generate, lists of sources.
@@ -15,8 +16,11 @@ set(added_parts_train "")
 set(added_parts_generate "")
 foreach(config IN LISTS DEEPSEEK_MODELS)
     cmake_path(ABSOLUTE_PATH config BASE_DIRECTORY "${PROJECT_SOURCE_DIR}" NORMALIZE)
-    cmake_path(GET config PARENT_PATH directory)
-    cmake_path(GET directory FILENAME known)
+    cmake_path(GET config STEM LAST_ONLY known)
+    if(known STREQUAL "config")
+        cmake_path(GET config PARENT_PATH directory)
+        cmake_path(GET directory FILENAME known)
+    endif()
     string(TOLOWER "${known}" known)
     string(REGEX REPLACE "[^a-z0-9]" "_" name "added_${known}")
     deepseek_add_model(${name} CONFIG "${config}")
