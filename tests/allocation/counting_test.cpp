@@ -90,8 +90,8 @@ TEST_CASE("allocations: containers, a backend's memory, arenas and the threads' 
     CHECK(allocations_of([&] { cpu.scratch().take<float>(100); }) >= 1);
     CHECK(allocations_of([&] {
               cpu.pool().run(1, [&](ds::index_t, int worker) {
-                  ds::cpu::Workspace::Scope scope{cpu.pool().workspace(worker)};
-                  scope.take<float>(1 << 20)[0] = 1;
+                  auto const scope = cpu.pool().workspace(worker).scope();
+                  cpu.pool().workspace(worker).take<float>(1 << 20)[0] = 1;
               });
           }) >= 1);
 }

@@ -47,21 +47,21 @@ TEST_CASE("Pool: a worker's number is its own while a task runs") {
 
 TEST_CASE("Pool: what one worker once needed, every worker has from then on") {
     Pool pool(3);
-    index_t const need = 3 * cpu::Workspace::kSmallestBlock;
+    index_t const need = 3 * cpu::kSmallestWorkspace;
     pool.run(1, [&](index_t, int worker) {  // one task: the caller's
-        cpu::Workspace::Scope scope{pool.workspace(worker)};
-        scope.take<char>(need / 3);
-        scope.take<char>(need / 3 * 2);
+        auto const scope = pool.workspace(worker).scope();
+        pool.workspace(worker).take<char>(need / 3);
+        pool.workspace(worker).take<char>(need / 3 * 2);
     });
-    CHECK(pool.workspace(0).capacity() >= need);
+    CHECK(pool.workspace(0).high_water() >= need);
     pool.run(3, [](index_t) {});
     for (int worker = 0; worker < 3; ++worker) {
         CHECK(pool.workspace(worker).capacity() == pool.workspace(0).capacity());
     }
     auto const held = pool.workspace(0).capacity();
     pool.run(30, [&](index_t, int worker) {
-        cpu::Workspace::Scope scope{pool.workspace(worker)};
-        scope.take<char>(need);  // in one piece now
+        auto const scope = pool.workspace(worker).scope();
+        pool.workspace(worker).take<char>(need);  // in one piece now
     });
     for (int worker = 0; worker < 3; ++worker) {
         CHECK(pool.workspace(worker).capacity() == held);

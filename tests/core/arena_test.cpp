@@ -94,6 +94,24 @@ TEST_CASE("Arena: what an outer scope holds stays where it is while an inner one
     CHECK(kept[99] == 7);
 }
 
+TEST_CASE("Arena: what is reserved is in one piece, and taking it allocates nothing") {
+    ds::Meter meter;
+    ds::Arena<ds::Meter> arena(meter);
+    arena.reserve(0);
+    CHECK(meter.bytes() == 0);
+    arena.reserve(5'000'000);
+    CHECK(meter.bytes() == 5'000'000);
+    auto const generation = arena.generation();
+    arena.reserve(1000);
+    {
+        auto const scope = arena.scope();
+        arena.take<char>(2'000'000);
+        arena.take<char>(2'900'000);
+    }
+    CHECK(arena.generation() == generation);
+    CHECK(meter.bytes() == 5'000'000);
+}
+
 TEST_CASE("Arena: sizes that overflow are refused") {
     ds::Meter meter;
     ds::Arena<ds::Meter> arena(meter);

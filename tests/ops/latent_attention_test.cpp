@@ -254,7 +254,7 @@ TEST_CASE("latent attention: a growing cache needs no more scratch memory") {
     attend(be, first, first.q_latent);  // every worker now has as much as the one that had most
     auto const before = capacity();
     if (ds::cpu::kPolicy.latent_attention) {  // Eigen's blocks are smaller
-        CHECK(be.pool().workspace(1).capacity() > ds::cpu::Workspace::kSmallestBlock);
+        CHECK(be.pool().workspace(1).capacity() > ds::cpu::kSmallestWorkspace);
     }
     Inputs<float, float, Many> const later(300, 2100);
     attend(be, later, later.q_latent);

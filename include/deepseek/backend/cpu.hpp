@@ -25,7 +25,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <new>
 #include <thread>
 #include <type_traits>
 
@@ -75,12 +74,8 @@ public:
     Arena<Cpu>& scratch() { return scratch_; }
 
     /// Errors:    Error if the system has no memory left
-    std::byte* allocate(index_t bytes) {
-        auto* const memory = ::operator new(static_cast<std::size_t>(bytes), kAlignment, std::nothrow);
-        expects(memory != nullptr, "Cpu: the system has no ", bytes, " bytes of memory left");
-        return static_cast<std::byte*>(memory);
-    }
-    void deallocate(std::byte* memory, index_t) noexcept { ::operator delete(memory, kAlignment); }
+    std::byte* allocate(index_t bytes) { return memory_.allocate(bytes); }
+    void deallocate(std::byte* memory, index_t bytes) noexcept { memory_.deallocate(memory, bytes); }
 
     void copy_from_host(void* to, void const* from, index_t bytes) { copy(to, from, bytes); }
     void copy_to_host(void* to, void const* from, index_t bytes) { copy(to, from, bytes); }
@@ -116,13 +111,13 @@ public:
 private:
     // Handing out a part costs about half a microsecond; this many elements take several.
     static constexpr index_t kPartElements = 8192;
-    static constexpr std::align_val_t kAlignment{64};
 
     static int thread_count(int wanted) {
         expects(wanted >= 0, "Cpu: the number of threads is negative: ", wanted);
         return wanted > 0 ? wanted : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
     }
 
+    cpu::HostMemory memory_;
     cpu::Pool pool_;
     Arena<Cpu> scratch_;
 };

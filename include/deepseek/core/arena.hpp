@@ -79,7 +79,18 @@ public:
         return {take<T>(checked_mul(count, C)), count, C};
     }
 
-    /// The most bytes ever in use at once.
+    /// Holds at least `bytes`, in one piece, from now on. Only while nothing is in use.
+    ///
+    /// Errors:    what the backend throws when memory is short
+    void reserve(index_t bytes) {
+        high_water_ = std::max(high_water_, bytes);
+        if (blocks_.size() > 1 || capacity_ < high_water_) {
+            give_back();
+            add_block(high_water_);
+        }
+    }
+
+    /// The most bytes ever in use at once, or reserved.
     index_t high_water() const { return high_water_; }
     /// Bytes held from the backend.
     index_t capacity() const { return capacity_; }

@@ -85,13 +85,13 @@ void attend_by_eigen(Strided<T> out, Strided<accumulate_t<T>> lse, EigenHead<T> 
     auto const& shape = in.shape;
     auto const count = end - begin;
     auto const width = shape.key_width();
-    Workspace::Scope scope{workspace};
-    auto* const queries = scope.take<S>(count * width);
-    auto* const keys = scope.take<S>(kKeys * width);
-    auto* const values = scope.take<S>(kKeys * shape.value);
-    auto* const scores = scope.take<S>(count * kKeys);
-    auto* const kept = scope.take<S>(kKeys);
-    EigenSoftmax<S> softmax(scope.take<S>(EigenSoftmax<S>::size(count, shape.value)), count, shape.value);
+    auto const scope = workspace.scope();
+    auto* const queries = workspace.take<S>(count * width);
+    auto* const keys = workspace.take<S>(kKeys * width);
+    auto* const values = workspace.take<S>(kKeys * shape.value);
+    auto* const scores = workspace.take<S>(count * kKeys);
+    auto* const kept = workspace.take<S>(kKeys);
+    EigenSoftmax<S> softmax(workspace.take<S>(EigenSoftmax<S>::size(count, shape.value)), count, shape.value);
     in.copy_queries(queries, begin, count);
     for (index_t key = 0; key < in.end_of_keys(end - 1); key += kKeys) {
         auto const block = std::min(kKeys, in.end_of_keys(end - 1) - key);
@@ -138,18 +138,19 @@ void differentiate_by_eigen(EigenGradients<T> const& to, EigenHead<T> const& in,
     auto const width = shape.key_width();
     auto const value = shape.value;
     auto const scale = static_cast<S>(shape.scale);
-    Workspace::Scope scope{workspace};
-    auto* const dq = scope.take<S>(shape.length_q * width);
-    auto* const dkeys = scope.take<S>(kKeys * width);
-    auto* const dvalues = scope.take<S>(kKeys * value);
-    auto* const keys = scope.take<S>(kKeys * width);
-    auto* const values = scope.take<S>(kKeys * value);
-    auto* const queries = scope.take<S>(kQueries * width);
-    auto* const douts = scope.take<S>(kQueries * value);
-    auto* const weights = scope.take<S>(kQueries * kKeys);  // probabilities, then what dropout leaves of them
-    auto* const dscores = scope.take<S>(kQueries * kKeys);
-    auto* const kept = scope.take<S>(kKeys);
-    auto* const delta = scope.take<S>(shape.length_q);
+    auto const scope = workspace.scope();
+    auto* const dq = workspace.take<S>(shape.length_q * width);
+    auto* const dkeys = workspace.take<S>(kKeys * width);
+    auto* const dvalues = workspace.take<S>(kKeys * value);
+    auto* const keys = workspace.take<S>(kKeys * width);
+    auto* const values = workspace.take<S>(kKeys * value);
+    auto* const queries = workspace.take<S>(kQueries * width);
+    auto* const douts = workspace.take<S>(kQueries * value);
+    auto* const weights =
+        workspace.take<S>(kQueries * kKeys);  // probabilities, then what dropout leaves of them
+    auto* const dscores = workspace.take<S>(kQueries * kKeys);
+    auto* const kept = workspace.take<S>(kKeys);
+    auto* const delta = workspace.take<S>(shape.length_q);
 
     std::fill_n(dq, shape.length_q * width, S{0});
     for (index_t i = 0; i < shape.length_q; ++i) {

@@ -37,11 +37,11 @@ struct EigenLatents {
 
     void attend(S* state, index_t token, index_t begin, index_t end, Workspace& workspace) const {
         auto const width = shape.rank + shape.rope;
-        Workspace::Scope scope{workspace};
-        auto* const queries = scope.take<S>(shape.heads * width);
-        auto* const keys = scope.take<S>(kPositions * width);
-        auto* const values = scope.take<S>(kPositions * shape.rank);
-        auto* const scores = scope.take<S>(shape.heads * kPositions);
+        auto const scope = workspace.scope();
+        auto* const queries = workspace.take<S>(shape.heads * width);
+        auto* const keys = workspace.take<S>(kPositions * width);
+        auto* const values = workspace.take<S>(kPositions * shape.rank);
+        auto* const scores = workspace.take<S>(shape.heads * kPositions);
         EigenSoftmax<S> softmax(state, shape.heads, shape.rank);
         copy_block(queries, Strided<T const>{q_latent.row(token), shape.heads, shape.rank, shape.rank},
                    width);

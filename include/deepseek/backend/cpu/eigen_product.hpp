@@ -111,9 +111,9 @@ template <class S, class A, class B>
         detail::matrix_at(c.data, c.rows, c.cols, c.stride).setZero();
     }
     constexpr auto kBlock = kEigenSide * kEigenDepth<S>;
-    Workspace::Scope scope{workspace};
-    auto* const copy_a = std::is_same_v<S, A> && a.depth_contiguous ? nullptr : scope.take<S>(kBlock);
-    auto* const copy_b = std::is_same_v<S, B> && b.depth_contiguous ? nullptr : scope.take<S>(kBlock);
+    auto const scope = workspace.scope();
+    auto* const copy_a = std::is_same_v<S, A> && a.depth_contiguous ? nullptr : workspace.take<S>(kBlock);
+    auto* const copy_b = std::is_same_v<S, B> && b.depth_contiguous ? nullptr : workspace.take<S>(kBlock);
     for (index_t j = 0; j < c.cols; j += kEigenSide) {
         auto const cols = std::min(kEigenSide, c.cols - j);
         for (index_t p = 0; p < depth; p += kEigenDepth<S>) {

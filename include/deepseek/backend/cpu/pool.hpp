@@ -11,6 +11,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstddef>
+#include <deque>
 #include <exception>
 #include <mutex>
 #include <system_error>
@@ -42,10 +43,10 @@ public:
     /// Errors:    Error if the system refuses a thread
     explicit Pool(int threads) {
         auto const count = static_cast<std::size_t>(std::max(threads, 1));
-        workspaces_.reserve(count);
         while (workspaces_.size() < count) {
-            workspaces_.emplace_back(workspace_grew_);
+            workspaces_.emplace_back(memory_).reserve(kSmallestWorkspace);
         }
+        memory_.forget_asked();
         workers_.reserve(count - 1);
         try {
             for (int worker = 1; worker < threads; ++worker) {
@@ -118,7 +119,7 @@ private:
             run_alone(job, 0);
             return;
         }
-        if (workspace_grew_.load(std::memory_order_relaxed)) {
+        if (memory_.asked()) {
             even_out_workspaces();
         }
         job_ = job;
@@ -147,12 +148,12 @@ private:
     void even_out_workspaces() {
         index_t most = 0;
         for (auto const& workspace : workspaces_) {
-            most = std::max(most, workspace.capacity());
+            most = std::max(most, workspace.high_water());
         }
         for (auto& workspace : workspaces_) {
             workspace.reserve(most);
         }
-        workspace_grew_.store(false, std::memory_order_relaxed);
+        memory_.forget_asked();
     }
 
     // Which worker the calling thread is in a run now under way; -1 outside. Thread numbers are compared instead of
@@ -261,7 +262,7 @@ private:
     alignas(64) std::atomic<index_t> failed_task_{0};
     std::atomic<int> sleepers_{0};
     std::atomic<bool> stopping_{false};
-    std::atomic<bool> workspace_grew_{false};
+    HostMemory memory_;
     std::atomic<std::thread::id> caller_{};
     Job job_;
     std::exception_ptr failure_;
@@ -269,7 +270,7 @@ private:
     std::mutex mutex_;  // guards sleeping and failure_
     std::condition_variable wake_workers_;
     std::condition_variable wake_caller_;
-    std::vector<Workspace> workspaces_;
+    std::deque<Workspace> workspaces_;
     std::vector<std::thread> workers_;
 };
 

@@ -125,8 +125,8 @@ void multiply_rounding(Product<T, A, B> const& tile, Cut::By by, Workspace& work
     for (index_t begin = 0; begin < tile.c.rows; begin += kRows) {
         auto const part = tile.tile(begin, std::min(kRows, tile.c.rows - begin), 0, tile.c.cols);
         auto const& c = part.c;
-        Workspace::Scope scope{workspace};
-        Strided<S> const sums{scope.take<S>(c.rows * c.cols), c.rows, c.cols, c.cols};
+        auto const scope = workspace.scope();
+        Strided<S> const sums{workspace.take<S>(c.rows * c.cols), c.rows, c.cols, c.cols};
         if (part.add) {
             for (index_t i = 0; i < c.rows; ++i) {
                 std::transform(c.row(i), c.row(i) + c.cols, sums.row(i), [](T x) { return convert<S>(x); });

@@ -153,10 +153,10 @@ template <class T>
     constexpr index_t kSide = 2 * detail::kTileSide;
     auto const& [c, a, b, depth, add] = product;
     auto const tiles = ceil_div(depth, detail::kTileDepth);
-    Workspace::Scope scope{workspace};
-    auto* const right =
-        scope.take<std::uint32_t>(round_up(c.cols, kSide) / detail::kTileSide * tiles * detail::kTilePairs);
-    auto* const left = scope.take<std::uint32_t>(2 * tiles * detail::kTilePairs);
+    auto const scope = workspace.scope();
+    auto* const right = workspace.take<std::uint32_t>(round_up(c.cols, kSide) / detail::kTileSide * tiles *
+                                                      detail::kTilePairs);
+    auto* const left = workspace.take<std::uint32_t>(2 * tiles * detail::kTilePairs);
     alignas(64) float sums[kSide * kSide];
     detail::pack_tiles<false>(right, b, c.cols, depth);
     detail::AmxTiles const registers;

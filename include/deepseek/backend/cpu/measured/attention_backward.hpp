@@ -36,18 +36,18 @@ class BackwardStrip {
     static constexpr int kLane = kLanes<T>;
 
 public:
-    BackwardStrip(HeadInputs<T> const& head, Workspace::Scope& scope)
+    BackwardStrip(HeadInputs<T> const& head, Workspace& workspace)
         : head_(&head),
           strip_(*head.shape, 0),
-          q_columns_(scope.take<T>(head.shape->key_width() * Tile::kQueries)),
-          dout_columns_(scope.take<T>(head.shape->value * Tile::kQueries)),
-          q_rows_(scope.take<T>(Tile::kQueries * head.key_stride())),
-          dout_rows_(scope.take<T>(Tile::kQueries * head.value_stride())),
-          lse_(scope.take<T>(Tile::kQueries)),
-          delta_(scope.take<T>(Tile::kQueries)),
-          weights_(scope.take<T>(Tile::kKeys * Tile::kQueries)),
-          dscores_(scope.take<T>(Tile::kKeys * Tile::kQueries)),
-          dq_(scope.take<T>(head.key_stride() * Tile::kQueries)) {
+          q_columns_(workspace.take<T>(head.shape->key_width() * Tile::kQueries)),
+          dout_columns_(workspace.take<T>(head.shape->value * Tile::kQueries)),
+          q_rows_(workspace.take<T>(Tile::kQueries * head.key_stride())),
+          dout_rows_(workspace.take<T>(Tile::kQueries * head.value_stride())),
+          lse_(workspace.take<T>(Tile::kQueries)),
+          delta_(workspace.take<T>(Tile::kQueries)),
+          weights_(workspace.take<T>(Tile::kKeys * Tile::kQueries)),
+          dscores_(workspace.take<T>(Tile::kKeys * Tile::kQueries)),
+          dq_(workspace.take<T>(head.key_stride() * Tile::kQueries)) {
         // What lies behind the end of a row is multiplied, though nobody reads the result.
         std::fill_n(q_rows_, Tile::kQueries * head.key_stride(), T{});
         std::fill_n(dout_rows_, Tile::kQueries * head.value_stride(), T{});
@@ -223,7 +223,7 @@ template <class T>
 void differentiate(HeadOutputs<T> const& to, HeadInputs<T> const& head, HeadGradients<T> const& gradients,
                    BackwardCut const& cut, index_t task, T dq_scale, Workspace& workspace) {
     using Tile = AttentionTile<T>;
-    Workspace::Scope scope{workspace};
+    auto const scope = workspace.scope();
     auto const& shape = *head.shape;
     auto const k_stride = head.key_stride();
     auto const v_stride = head.value_stride();
@@ -231,10 +231,10 @@ void differentiate(HeadOutputs<T> const& to, HeadInputs<T> const& head, HeadGrad
     auto const first = cut.task_per_part ? task : 0;       // block of this task …
     auto const step = cut.task_per_part ? cut.parts : 1;   // … and how far it is to the next
     auto const blocks = ceil_div(cut.blocks - first, step);
-    auto* const k = scope.take<T>(blocks * Tile::kKeys * k_stride);   // [keys, key_stride]
-    auto* const v = scope.take<T>(blocks * Tile::kKeys * v_stride);   // [keys, value_stride]
-    auto* const dk = scope.take<T>(blocks * Tile::kKeys * k_stride);  // [keys, key_stride]
-    auto* const dv = scope.take<T>(blocks * Tile::kKeys * v_stride);  // [keys, value_stride]
+    auto* const k = workspace.take<T>(blocks * Tile::kKeys * k_stride);   // [keys, key_stride]
+    auto* const v = workspace.take<T>(blocks * Tile::kKeys * v_stride);   // [keys, value_stride]
+    auto* const dk = workspace.take<T>(blocks * Tile::kKeys * k_stride);  // [keys, key_stride]
+    auto* const dv = workspace.take<T>(blocks * Tile::kKeys * v_stride);  // [keys, value_stride]
     for (auto* const memory : {k, dk}) {
         std::fill_n(memory, blocks * Tile::kKeys * k_stride, T{});
     }
@@ -249,8 +249,9 @@ void differentiate(HeadOutputs<T> const& to, HeadInputs<T> const& head, HeadGrad
         block(b).pack(head);
     }
 
-    BackwardStrip<T> strip{head, scope};
-    auto* const dq = scope.take<T>(k_stride * Tile::kQueries);  // [key_stride, kQueries], summed over parts
+    BackwardStrip<T> strip{head, workspace};
+    auto* const dq =
+        workspace.take<T>(k_stride * Tile::kQueries);  // [key_stride, kQueries], summed over parts
     for (index_t begin = 0; begin < shape.length_q; begin += Tile::kQueries) {
         strip.pack(gradients, begin);
         for (index_t part = 0; part < parts; ++part) {

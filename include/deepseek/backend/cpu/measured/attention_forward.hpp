@@ -24,9 +24,9 @@ class ForwardStrip {
     using Softmax = RunningSoftmax<T, Tile::kVectors>;
 
 public:
-    ForwardStrip(HeadInputs<T> const& head, index_t begin, Workspace::Scope& scope)
-        : ForwardStrip(head, begin, scope.take<T>(Softmax::size(head.shape->value)),
-                       scope.take<T>(head.shape->key_width() * Tile::kQueries)) {}
+    ForwardStrip(HeadInputs<T> const& head, index_t begin, Workspace& workspace)
+        : ForwardStrip(head, begin, workspace.take<T>(Softmax::size(head.shape->value)),
+                       workspace.take<T>(head.shape->key_width() * Tile::kQueries)) {}
 
     index_t seen() const { return strip_.seen_by_any(); }
 
@@ -100,15 +100,15 @@ template <class T>
 void attend(Strided<T> out, Strided<T> lse, HeadInputs<T> const& head, index_t begin, index_t end,
             Workspace& workspace) {
     using Tile = AttentionTile<T>;
-    Workspace::Scope scope{workspace};
+    auto const scope = workspace.scope();
     auto const count = ceil_div(end - begin, Tile::kQueries);
-    auto* const strips = scope.take<ForwardStrip<T>>(count);
+    auto* const strips = workspace.take<ForwardStrip<T>>(count);
     for (index_t s = 0; s < count; ++s) {
-        std::construct_at(strips + s, head, begin + s * Tile::kQueries, scope);
+        std::construct_at(strips + s, head, begin + s * Tile::kQueries, workspace);
     }
-    auto* const scores = scope.take<T>(Tile::kKeys * Tile::kQueries);
-    auto* const k = scope.take<T>(Tile::kKeys * head.key_stride());
-    auto* const v = scope.take<T>(Tile::kKeys * head.value_stride());
+    auto* const scores = workspace.take<T>(Tile::kKeys * Tile::kQueries);
+    auto* const k = workspace.take<T>(Tile::kKeys * head.key_stride());
+    auto* const v = workspace.take<T>(Tile::kKeys * head.value_stride());
     std::fill_n(k, Tile::kKeys * head.key_stride(), T{});
     std::fill_n(v, Tile::kKeys * head.value_stride(), T{});
     for (index_t key = 0; key < strips[count - 1].seen(); key += Tile::kKeys) {

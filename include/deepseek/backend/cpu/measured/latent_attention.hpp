@@ -80,13 +80,13 @@ void attend_latents(T* states, LatentInputs<T, C> const& in, LatentCut const& cu
     auto const& shape = in.shape;
     auto const stride = in.key_stride();
     auto const query_size = in.key_width() * Softmax::kQueries;
-    Workspace::Scope scope{workspace};
-    auto* const scores = scope.take<T>(Tile::kKeys * Softmax::kQueries);
-    auto* const keys = scope.take<T>(Tile::kKeys * stride);  // [kKeys, latent | rotary key]
+    auto const scope = workspace.scope();
+    auto* const scores = workspace.take<T>(Tile::kKeys * Softmax::kQueries);
+    auto* const keys = workspace.take<T>(Tile::kKeys * stride);  // [kKeys, latent | rotary key]
     // Of all strips, though they may be divided among tasks: a longer context may divide them otherwise.
     auto const most = ceil_div(in.queries(), Softmax::kQueries);
-    auto* const queries = scope.take<T>(most * query_size);
-    auto* const strips = scope.take<Softmax>(most);
+    auto* const queries = workspace.take<T>(most * query_size);
+    auto* const strips = workspace.take<Softmax>(most);
     std::fill_n(keys, Tile::kKeys * stride, T{});
     std::fill_n(queries, (last - first) * query_size, T{});
     for (auto s = first; s < last; ++s) {
@@ -146,9 +146,9 @@ void merge_parts(Strided<T> context, T const* states, index_t part_size, LatentI
     constexpr auto kQueries = Softmax::kQueries;
     auto const rank = in.shape.rank;
     auto const sums_size = Softmax::size(rank) - 2 * kQueries;
-    Workspace::Scope scope{workspace};
-    auto* const sums = scope.take<T>(rank * kQueries);
-    auto* const weights = scope.take<T>(LatentCut::kMostParts * kQueries);
+    auto const scope = workspace.scope();
+    auto* const sums = workspace.take<T>(rank * kQueries);
+    auto* const weights = workspace.take<T>(LatentCut::kMostParts * kQueries);
     auto const* const first = states + strip * Softmax::size(rank);
     for (index_t lane = 0; lane < kQueries; lane += kLanes<T>) {
         auto const at = [&](index_t part, index_t offset) {

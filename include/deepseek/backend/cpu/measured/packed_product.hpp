@@ -196,13 +196,13 @@ template <class T, class A, class B>
 [[gnu::noinline]] void multiply_packed(Product<T, A, B> const& product, Workspace& workspace) {
     using Tile = MicroTile<T>;
     constexpr index_t kGroup = 8 * Tile::kRows;  // 64 floats: whole cache lines where a lies along its rows
-    static_assert(kDepthBlock<T> * (kTileCols<T> + kGroup) * index_t{sizeof(T)} <= Workspace::kSmallestBlock);
+    static_assert(kDepthBlock<T> * (kTileCols<T> + kGroup) * index_t{sizeof(T)} <= kSmallestWorkspace);
     auto const [c, a, b, depth, add] = product;
     auto const blocks = std::max<index_t>(1, ceil_div(depth, kDepthBlock<T>));
     auto const block = round_up(ceil_div(depth, blocks), 8);  // nearly equal blocks, whole ones to transpose
-    Workspace::Scope scope{workspace};
-    auto* const right = scope.take<T>(block * round_up(c.cols, Tile::kCols));
-    auto* const left = scope.take<T>(block * kGroup);
+    auto const scope = workspace.scope();
+    auto* const right = workspace.take<T>(block * round_up(c.cols, Tile::kCols));
+    auto* const left = workspace.take<T>(block * kGroup);
     for (index_t n = 0; n < blocks; ++n) {  // a product of depth 0 has one block too: it writes zeros
         auto const p = n * block;
         auto const steps = std::min(block, depth - p);

@@ -108,10 +108,10 @@ void compute(ops::CrossEntropy, B& be, Strided<T> logits, Token const* targets, 
             std::fill_n(x, width, convert<T>(S{0}));
             return;
         }
-        cpu::Workspace::Scope scope{workspace};
+        auto const scope = workspace.scope();
         auto const blocks = ceil_div(width, cpu::rows::kSoftmaxBlock);
         auto const per_block = [&] {
-            return std::span(scope.take<double>(blocks), static_cast<std::size_t>(blocks));
+            return std::span(workspace.take<double>(blocks), static_cast<std::size_t>(blocks));
         };
         auto const gradient_of = [&](S* row_of_sums) {
             loss.row(row)[0] = cpu::rows::cross_entropy(row_of_sums, width, index_t{targets[row]}, scale,
@@ -120,7 +120,7 @@ void compute(ops::CrossEntropy, B& be, Strided<T> logits, Token const* targets, 
         if constexpr (std::is_same_v<T, S>) {
             gradient_of(x);
         } else {
-            auto* const wide = scope.take<S>(width);
+            auto* const wide = workspace.take<S>(width);
             std::transform(x, x + width, wide, [](T logit) { return convert<S>(logit); });
             gradient_of(wide);
             std::transform(wide, wide + width, x, [](S value) { return convert<T>(value); });
