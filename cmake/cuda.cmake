@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
 # Where nvcc is found, as it comes and with every warning an error:
-#   cuda.headers    all headers but those of the Cpu backend compile
-#   cuda.kernels    tests/cuda/reference.cu, in which the loops that define the operations are kernels, compiles, and no
-#                   kernel has a NaN for a constant, which is what nvcc makes of a call of a host function
-#   cuda.reference  and the program computes on a GPU what the emulated device computes
-# Where it is not, and cuda.reference where there is no GPU, they are skipped.
+#   cuda.headers  all headers but those of the Cpu backend compile
+#   cuda.kernels  tests/cuda/parity.cu, in which a model trains and generates on the Cuda backend in every element type,
+#                 compiles for several generations of GPUs; no kernel keeps values in memory for want of registers, and none
+#                 has a NaN for a constant, which is what nvcc makes of a call of a host function
+#   cuda.parity   and the program computes on a GPU what the emulated device computes
+# Where it is not, and cuda.parity where there is no GPU, they are skipped.
 #
 # Included by header_tests.cmake this file declares the tests; run with -P it is one of them.
 if(NOT CMAKE_SCRIPT_MODE_FILE)
@@ -17,7 +18,7 @@ if(NOT CMAKE_SCRIPT_MODE_FILE)
     if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
         set(host "${CMAKE_CXX_COMPILER}")
     endif()
-    foreach(kind IN ITEMS headers kernels reference)
+    foreach(kind IN ITEMS headers kernels parity)
         add_test(NAME cuda.${kind} COMMAND ${CMAKE_COMMAND}
             "-DKIND=${kind}" "-DNVCC=${DEEPSEEK_NVCC}" "-DHOST=${host}"
             "-DFOLDER=${cuda_folder}" "-DINCLUDES=$<TARGET_PROPERTY:deepseek_files,INTERFACE_INCLUDE_DIRECTORIES>"
@@ -26,7 +27,7 @@ if(NOT CMAKE_SCRIPT_MODE_FILE)
             LABELS cuda SKIP_REGULAR_EXPRESSION "(^|\n)skipped: " TIMEOUT 600)
     endforeach()
     set_tests_properties(cuda.kernels PROPERTIES FIXTURES_SETUP cuda_program)
-    set_tests_properties(cuda.reference PROPERTIES FIXTURES_REQUIRED cuda_program)
+    set_tests_properties(cuda.parity PROPERTIES FIXTURES_REQUIRED cuda_program)
     return()
 endif()
 
@@ -35,9 +36,9 @@ if(NOT NVCC)
     return()
 endif()
 cmake_path(GET CMAKE_CURRENT_LIST_DIR PARENT_PATH root)
-set(program "${FOLDER}/reference")
+set(program "${FOLDER}/parity")
 
-if(KIND STREQUAL "reference")
+if(KIND STREQUAL "parity")
     execute_process(COMMAND "${program}" RESULT_VARIABLE status OUTPUT_VARIABLE output ERROR_VARIABLE output)
     message("${output}")
     if(NOT status EQUAL 0 AND NOT status EQUAL 77)
@@ -46,8 +47,7 @@ if(KIND STREQUAL "reference")
     return()
 endif()
 
-# sm_75 is the oldest that CUDA 13 knows; newer GPUs compile the PTX that comes with it.
-set(command "${NVCC}" -std=c++20 -arch=sm_75 -Werror all-warnings "-I${root}/include")
+set(command "${NVCC}" -std=c++20 -Werror all-warnings "-I${root}/include")
 if(HOST)
     list(APPEND command -ccbin "${HOST}")
 endif()
@@ -60,7 +60,12 @@ if(KIND STREQUAL "headers")
     list(APPEND command -DDEEPSEEK_LINKS_PCRE2 -c "${FOLDER}/headers.cu" -o "${FOLDER}/headers.o")
 else()
     file(MAKE_DIRECTORY "${FOLDER}/kept")
-    list(APPEND command "${root}/tests/cuda/reference.cu" -o "${program}" --keep --keep-dir "${FOLDER}/kept")
+    # Newer GPUs than the last compile the PTX that comes with it.
+    foreach(generation IN ITEMS 80 90a)
+        list(APPEND command -gencode "arch=compute_${generation},code=sm_${generation}")
+    endforeach()
+    list(APPEND command -gencode "arch=compute_120,code=[compute_120,sm_120]" --threads 0 -Xptxas -v)
+    list(APPEND command "${root}/tests/cuda/parity.cu" -o "${program}" --keep --keep-dir "${FOLDER}/kept")
 endif()
 execute_process(COMMAND ${command} RESULT_VARIABLE status OUTPUT_VARIABLE output ERROR_VARIABLE output)
 if(NOT status EQUAL 0)
@@ -69,10 +74,15 @@ if(NOT status EQUAL 0)
 endif()
 
 if(KIND STREQUAL "kernels")
-    file(READ "${FOLDER}/kept/reference.ptx" ptx)
-    foreach(kernel IN ITEMS SwiGLU SwiGLUBackward Matmul GroupedMatmul RmsNorm)
+    if(output MATCHES " [1-9][0-9]* bytes spill")
+        message(FATAL_ERROR "A kernel has too few registers:\n${output}")
+    endif()
+    file(GLOB ptx_file "${FOLDER}/kept/*compute_120*.ptx")
+    file(READ "${ptx_file}" ptx)
+    foreach(kernel IN ITEMS SwiGLU SwiGLUBackward Matmul GroupedMatmul GroupedGradient RmsNorm RmsNormInput CrossEntropy
+            Attention AttentionQueryGradient AttentionKeyGradient)
         if(NOT ptx MATCHES "[.]entry [^(]*${kernel}I")
-            message(FATAL_ERROR "${FOLDER}/kept/reference.ptx has no kernel of ${kernel}")
+            message(FATAL_ERROR "${ptx_file} has no kernel of ${kernel}")
         endif()
     endforeach()
     # Exponents of ones and a mantissa that is not zero; with zero it is an infinity.

@@ -106,9 +106,10 @@ TEST_CASE("Emulated: memory starts as NaN, is aligned, and more than there is is
         std::vector<double> values(600 / sizeof(double));
         be.copy_to_host(values.data(), memory.data(), 600);
         CHECK(std::all_of(values.begin(), values.end(), [](double v) { return std::isnan(v); }));
-        CHECK_THROWS_WITH_AS(Buffer(be, 500),
-                             "emulated device: no room for 500 bytes: of its 1000 bytes 600 are taken",
-                             ds::Error);
+        CHECK_THROWS_WITH_AS(
+            Buffer(be, 500),
+            "emulated device: no room for 500 bytes: 600 are held, and of its 1000 bytes 400 are free",
+            ds::OutOfMemory);
     }
     CHECK_NOTHROW(Buffer(be, 1000));
     CHECK_THROWS_AS(be.allocate(0), ds::Error);

@@ -68,7 +68,7 @@ double difference(std::vector<T> const& a, std::vector<T> const& b) {
     double worst = 0;
     for (std::size_t i = 0; i < a.size(); ++i) {
         auto const error = std::abs(static_cast<double>(a[i]) - static_cast<double>(b[i]));
-        worst = error <= worst ? worst : error;  // NaN stays
+        worst = error <= worst || std::isnan(worst) ? worst : error;  // NaN stays
     }
     return worst;
 }

@@ -62,7 +62,7 @@ double largest_difference(std::vector<double> const& a, std::vector<double> cons
     double worst = 0;
     for (std::size_t i = 0; i < a.size(); ++i) {
         auto const error = std::abs(a[i] - b[i]);
-        worst = error <= worst ? worst : error;  // NaN stays
+        worst = error <= worst || std::isnan(worst) ? worst : error;  // NaN stays
     }
     return worst;
 }

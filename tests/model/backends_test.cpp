@@ -127,7 +127,7 @@ void check_equal(Result<M>& given, Result<M>& expected) {
             for (ds::index_t i = 0; i < Tensor::size; ++i) {
                 largest = std::max(largest, std::abs(other.data[i]));
                 auto const error = std::abs(one.data[i] - other.data[i]);
-                worst = error <= worst ? worst : error;  // NaN stays
+                worst = error <= worst || std::isnan(worst) ? worst : error;  // NaN stays
             }
             CHECK(largest > 0);
             CHECK(worst <= 1e-12 * largest);

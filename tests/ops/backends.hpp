@@ -65,9 +65,7 @@ inline double difference(std::vector<double> const& given, std::vector<double> c
     for (std::size_t i = 0; i < given.size(); ++i) {
         bool const alike = given[i] == expected[i] || (std::isnan(given[i]) && std::isnan(expected[i]));
         auto const error = alike ? 0 : std::abs(given[i] - expected[i]) / largest;
-        if (!(error <= worst)) {
-            worst = error;
-        }
+        worst = error <= worst || std::isnan(worst) ? worst : error;  // NaN stays
     }
     return worst;
 }

@@ -4,6 +4,7 @@
 
 #include <deepseek/backend/concept.hpp>
 #include <deepseek/backend/gpu/backend.hpp>
+#include <deepseek/backend/gpu/compute.hpp>
 #include <deepseek/backend/gpu/emulated_device.hpp>
 
 namespace deepseek::inline DEEPSEEK_ABI {

@@ -3,6 +3,7 @@
 #define DEEPSEEK_BACKEND_GPU_BACKEND_HPP
 
 #include <deepseek/backend/concept.hpp>
+#include <deepseek/backend/operations.hpp>
 #include <deepseek/core/arena.hpp>
 #include <deepseek/core/error.hpp>
 #include <deepseek/core/index.hpp>
@@ -16,11 +17,21 @@
 
 namespace deepseek::inline DEEPSEEK_ABI {
 
+namespace detail {
+struct BlockKernel {
+    static constexpr int kThreads = 32;
+    struct Shared {};
+    template <class Block>
+    DEEPSEEK_HD void operator()(Block&) const {}
+};
+}  // namespace detail
+
 namespace gpu {
 
 /// How often a device was asked for what.
 struct Counts {
-    index_t launches = 0;     ///< loops
+    index_t launches = 0;     ///< loops and kernels
+    index_t kernels = 0;      ///< kernels whose threads work together
     index_t waits = 0;        ///< times the host waited until the queue was empty: downloads, synchronize
     index_t uploads = 0;      ///< copies from the host
     index_t downloads = 0;    ///< copies to the host
@@ -31,14 +42,26 @@ struct Counts {
 
     /// What was asked for since an earlier moment.
     friend constexpr Counts operator-(Counts const& now, Counts const& then) {
-        return {now.launches - then.launches,       now.waits - then.waits,   now.uploads - then.uploads,
-                now.downloads - then.downloads,     now.copies - then.copies, now.fills - then.fills,
-                now.allocations - then.allocations, now.frees - then.frees};
+        return {now.launches - then.launches, now.kernels - then.kernels,         now.waits - then.waits,
+                now.uploads - then.uploads,   now.downloads - then.downloads,     now.copies - then.copies,
+                now.fills - then.fills,       now.allocations - then.allocations, now.frees - then.frees};
     }
 };
 
-/// What a loop body may take: all of it travels as the parameter of a kernel.
+/// What a loop body or a kernel may take: all of it travels as a parameter of the device.
 inline constexpr std::size_t kMostBodyBytes = 4096;
+
+/// The operations that have kernels of their own (compute.hpp); the others are their loops.
+using Kernels = OperationList<ops::Matmul,             //
+                              ops::GroupedMatmulNt,    //
+                              ops::GroupedMatmulNn,    //
+                              ops::GroupedMatmulTn,    //
+                              ops::Attention,          //
+                              ops::AttentionBackward,  //
+                              ops::CrossEntropy,       //
+                              ops::CrossEntropyLoss,   //
+                              ops::RmsNorm,            //
+                              ops::RmsNormBackward>;
 
 /// Memory and a queue. Everything but allocate, download and wait may return before it is done; all of it happens in the
 /// order in which it was asked for. Sizes are positive.
@@ -50,13 +73,14 @@ concept Device = requires(D& device, std::byte* memory, void* to, void const* fr
         device.allocate(bytes)
         } -> std::same_as<std::byte*>;  // 64-byte aligned; throws Error when there is none
     { device.deallocate(memory, bytes) }
-    noexcept;                                  // when the queue is empty
-    device.upload(to, from, bytes);            // `from` may change as soon as it returns
-    device.download(to, from, bytes);          // returns when the data is there
-    device.copy(to, from, bytes);              // within the device; may overlap
-    device.fill_zero(to, bytes);               //
-    device.launch(count, detail::LoopBody{});  // body(i) for every i in [0, count), in any order
-    device.wait();                             // until the queue is empty
+    noexcept;                                            // when the queue is empty
+    device.upload(to, from, bytes);                      // `from` may change as soon as it returns
+    device.download(to, from, bytes);                    // returns when the data is there
+    device.copy(to, from, bytes);                        // within the device; may overlap
+    device.fill_zero(to, bytes);                         //
+    device.launch(count, detail::LoopBody{});            // body(i) for every i in [0, count), in any order
+    device.launch_blocks(count, detail::BlockKernel{});  // that many blocks of a kernel (kernels/block.hpp)
+    device.wait();                                       // until the queue is empty
 };
 
 }  // namespace gpu
@@ -64,11 +88,13 @@ concept Device = requires(D& device, std::byte* memory, void* to, void const* fr
 /// Computes on a device with memory and a queue of its own. Nothing but copying to the host, synchronize and giving
 /// memory back waits for it.
 ///
-/// Operations are loops, one call of a body per thread of the device. A body is copied to the device: it is trivially
-/// copyable, at most 4096 bytes, and everything it points to is memory of the device.
-template <gpu::Device D>
+/// Operations are loops, one call of a body per thread of the device, or, those listed in Own, kernels whose threads work
+/// together. A body or kernel is copied to the device: it is trivially copyable, at most 4096 bytes, and everything it points
+/// to is memory of the device.
+template <gpu::Device D, class Own = gpu::Kernels>
 class Gpu {
 public:
+    using own = Own;
     using Options = typename D::Options;
 
     /// Errors:    Error if the device cannot be had
@@ -143,6 +169,23 @@ public:
         if (count > 0) {
             ++counts_.launches;
             device_.launch(count, f);
+        }
+    }
+
+    /// kernel(block) for every thread of every block of the grid (see kernels/block.hpp).
+    ///
+    /// Errors:    Error if the number of blocks is negative, or more than a grid has
+    template <class K>
+    void for_blocks(index_t blocks, K const& kernel) {
+        static_assert(std::is_trivially_copyable_v<K> && sizeof(K) <= gpu::kMostBodyBytes,
+                      "Gpu::for_blocks: a kernel is copied to the device byte by byte, so it must be "
+                      "trivially copyable, "
+                      "and not exceed 4096 bytes");
+        expects(blocks >= 0, "Gpu::for_blocks: the number of blocks is ", blocks);
+        if (blocks > 0) {
+            ++counts_.launches;
+            ++counts_.kernels;
+            device_.launch_blocks(blocks, kernel);
         }
     }
 

@@ -3,6 +3,7 @@
 #define DEEPSEEK_BACKEND_GPU_EMULATED_DEVICE_HPP
 
 #include <deepseek/backend/gpu/backend.hpp>
+#include <deepseek/backend/gpu/emulated_block.hpp>
 #include <deepseek/backend/gpu/guarded_memory.hpp>
 #include <deepseek/backend/gpu/work_queue.hpp>
 #include <deepseek/core/error.hpp>
@@ -19,13 +20,6 @@ namespace deepseek::inline DEEPSEEK_ABI {
 
 namespace gpu {
 
-/// In which order a loop calls its body.
-enum class Order : std::uint8_t {
-    forwards,
-    backwards,
-    scattered,  ///< every launch another one, drawn from the seed
-};
-
 /// Calls of a body with 0 .. count - 1: from `first` on, `step` further each time, around the end.
 template <class F>
 struct Loop {
@@ -41,6 +35,19 @@ struct Loop {
             at += step;
             at -= at >= count ? count : 0;
         }
+    }
+};
+
+/// One call is one block of a kernel.
+template <class K>
+struct RunBlock {
+    K kernel;
+    EmulatedThreads* threads;
+    Order order;
+    RandomKey random;
+
+    void operator()(index_t block) const {
+        threads->run(kernel, block, order, random.fork(static_cast<std::uint64_t>(block)));
     }
 };
 
@@ -118,6 +125,10 @@ public:
         auto const [first, step] = start_of(count);
         queue_.push(gpu::Loop<F>{body, count, first, step});
         work_if_long();
+    }
+    template <class K>
+    void launch_blocks(index_t blocks, K const& kernel) {
+        launch(blocks, gpu::RunBlock<K>{kernel, &threads_, order_, random_.fork(drawn_++)});
     }
 
     /// Errors:    what the work threw, of which nothing behind that was done
@@ -197,6 +208,7 @@ private:
 
     gpu::GuardedMemory memory_;
     gpu::WorkQueue queue_;
+    gpu::EmulatedThreads threads_;
     gpu::Order order_;
     RandomKey random_;
     std::uint64_t drawn_ = 0;

@@ -2,6 +2,7 @@
 #ifndef DEEPSEEK_BACKEND_GPU_GUARDED_MEMORY_HPP
 #define DEEPSEEK_BACKEND_GPU_GUARDED_MEMORY_HPP
 
+#include <deepseek/backend/gpu/device_error.hpp>
 #include <deepseek/core/error.hpp>
 #include <deepseek/core/index.hpp>
 
@@ -33,10 +34,11 @@ public:
 
     /// A block that ends at a page it must not touch, to the granularity of its alignment of 64 bytes.
     ///
-    /// Errors:    Error if the limit or the system's memory does not suffice
+    /// Errors:    OutOfMemory if the limit does not suffice; Error if the system's memory does not
     std::byte* allocate(index_t bytes) {
-        expects(bytes <= limit_ - taken_, "emulated device: no room for ", bytes, " bytes: of its ", limit_,
-                " bytes ", taken_, " are taken");
+        if (bytes > limit_ - taken_) {
+            throw OutOfMemory("emulated device", bytes, taken_, limit_ - taken_, limit_);
+        }
         auto const pages = round_up(bytes, page_);
         auto* const first = take_pages(pages);
         protect(first, pages, PROT_READ | PROT_WRITE);
