@@ -27,6 +27,7 @@ constexpr ds::Routing kV2{.scoring = ds::Scoring::softmax, .normalize = false, .
 constexpr ds::Routing kV2Groups{
     .scoring = ds::Scoring::softmax, .groups = 4, .groups_kept = 2, .normalize = false, .bias = false};
 constexpr ds::Routing kNoBias{.groups = 4, .groups_kept = 2, .scale = 2.446, .bias = false};
+constexpr ds::Routing kGroups{.groups = 4, .groups_kept = 2, .scale = 2.5};
 constexpr ds::Routing kPlain{.normalize = false};
 constexpr ds::Routing kSoftmaxNormalised{.scoring = ds::Scoring::softmax, .bias = false};
 constexpr ds::Routing kSoftmaxBiased{.scoring = ds::Scoring::softmax, .normalize = false};
@@ -36,6 +37,9 @@ constexpr ds::MLAOptions kLatent{.latent_epsilon = 1e-3};
 constexpr ds::MLAOptions kYarn{
     .rope = {.theta = 50'000,
              .yarn = {.factor = 4, .original_length = 16, .mscale = 1, .mscale_all_dim = 0.7}}};
+constexpr ds::MLAOptions kYarnOfV3{
+    .rope = {.yarn = {.factor = 4, .original_length = 16, .mscale = 1, .mscale_all_dim = 1}}};
+constexpr ds::MLAOptions kYarnAlone{.rope = {.yarn = {.factor = 4, .original_length = 16}}};
 constexpr ds::MLAOptions kScaled{.rope = {.yarn = {.attention_factor = 1.25}}};
 
 template <class M>
@@ -74,6 +78,9 @@ int main(int, char** arguments) try {
     write<Model<Experts, Attention<kHalfSplit>>>(folder, "v3_half_split");
     write<Model<Experts, Attention<kYarn, 0>, kTied>>(folder, "v3_yarn_tied");
     write<Model<Experts, Attention<kScaled>>>(folder, "v3_attention_factor");
+    write<Model<ds::MoE<8, 2, 12, 12, kGroups>, Attention<kYarnOfV3>>>(folder, "v3_yarn_groups");
+    write<Model<Experts, Attention<kYarn>>>(folder, "v3_yarn_two_factors");
+    write<Model<Experts, Attention<kYarnAlone, 0>>>(folder, "v3_yarn_alone");
     write<Model<ds::SwiGLU<40>>>(folder, "v3_dense");
     write<Model<ds::MoE<8, 2, 12, 12, kV2>>>(folder, "v2");
     write<Model<ds::MoE<8, 2, 12, 0, kV2Groups>, Attention<kYarn, 0>>>(folder, "v2_groups");
