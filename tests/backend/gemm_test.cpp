@@ -259,7 +259,6 @@ TEST_CASE("gemm: a product that ran once allocates no more scratch memory") {
     Case<float, float> test({300, 500, 600, false, true, false});
     test.run(pool);
     auto const held = pool.workspace(0).capacity();
-    CHECK((held > 0) == cpu::kPacks<float, float, float>);  // Eigen's own copies lie on the stack
     for (int i = 0; i < 5; ++i) {
         test.run(pool);
     }

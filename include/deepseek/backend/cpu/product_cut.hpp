@@ -3,9 +3,11 @@
 #define DEEPSEEK_BACKEND_CPU_PRODUCT_CUT_HPP
 
 #include <deepseek/backend/cpu/eigen_product.hpp>
-#include <deepseek/backend/cpu/measured/amx_product.hpp>
+#include <deepseek/backend/cpu/measured/amx.hpp>
+#include <deepseek/backend/cpu/measured/bf16_dots.hpp>
 #include <deepseek/backend/cpu/measured/few_rows.hpp>
 #include <deepseek/backend/cpu/measured/packed_product.hpp>
+#include <deepseek/backend/cpu/measured/pair_product.hpp>
 #include <deepseek/backend/cpu/measured/simd.hpp>
 #include <deepseek/backend/cpu/policy.hpp>
 #include <deepseek/backend/cpu/product.hpp>
@@ -20,21 +22,24 @@ namespace deepseek::inline DEEPSEEK_ABI::cpu {
 
 /// Whether a product of these types has a packing kernel of our own.
 template <class T, class A, class B>
-inline constexpr bool kPacks =
-    std::is_same_v<T, A>&& std::is_same_v<T, B> && !std::is_same_v<T, bf16> ? kPolicy.packed_products
-                                                                            : kPolicy.narrow_products;
+constexpr bool packs() {
+    constexpr bool same = std::is_same_v<T, A> && std::is_same_v<T, B> && !std::is_same_v<T, bf16>;
+    return same ? kPolicy.packed_products : kPolicy.narrow_products;
+}
 
-/// Whether it goes to the processor's tile registers where there are some.
+/// Whether the processor has instructions for pairs of their elements.
 template <class T, class A, class B>
-inline constexpr bool kMultipliesOnTiles =
-    DEEPSEEK_CPU_AMX&& kPolicy.narrow_products&& std::is_same_v<A, bf16>&& std::is_same_v<B, bf16>&&
-        std::is_same_v<accumulate_t<T>, float>;
+constexpr bool multiplies_pairs() {
+    constexpr bool narrow = std::is_same_v<A, bf16> && std::is_same_v<B, bf16>;
+    constexpr bool has_instructions = DEEPSEEK_CPU_AMX || DEEPSEEK_CPU_BF16_DOTS;
+    return kPolicy.narrow_products && narrow && std::is_same_v<accumulate_t<T>, float> && has_instructions;
+}
 
 /// How the result of a product is cut into tiles, each of them a task. Every cut gives the same bits, because the sum
 /// of one element does not depend on its tile: so the cut may follow the number of threads.
 struct Cut {
-    /// What makes the tiles: measured::multiply_few(), multiply_on_amx(), or one of the two for large products.
-    enum class By { few_rows, amx, blocks } by = By::blocks;
+    /// What makes the tiles: measured::multiply_few(), multiply_pairs(), or one of the two for large products.
+    enum class By { few_rows, amx, bf16_dots, blocks } by = By::blocks;
     index_t rows = 0;  ///< of a tile; the last ones may be smaller
     index_t cols = 0;
     index_t down = 0;  ///< tiles
@@ -42,6 +47,21 @@ struct Cut {
 
     index_t tiles() const { return down * across; }
 };
+
+namespace detail {
+
+// Packing b is what costs, so a tile is as tall as the product where that leaves enough of them.
+template <class Kernel>
+Cut cut_pairs(Cut::By by, index_t rows, index_t cols, index_t depth, index_t parts) {
+    auto const width = std::min(measured::pair_columns<Kernel>(depth),
+                                round_up(ceil_div(cols, parts), index_t{Kernel::kCols}));
+    auto const across = ceil_div(cols, width);
+    auto const down = std::clamp<index_t>(parts / across, 1, ceil_div(rows, 128));
+    auto const height = round_up(ceil_div(rows, down), index_t{Kernel::kRows});
+    return {by, height, width, ceil_div(rows, height), across};
+}
+
+}  // namespace detail
 
 /// Cuts a product into tiles that occupy `parts` threads. An empty result, or nothing to add, is no tile.
 template <class T, class A, class B>
@@ -64,22 +84,22 @@ Cut cut(Product<T, A, B> const& product, index_t parts) {
         auto const width = round_up(ceil_div(cols, at_most(cols * depth / kWeights)), unit);
         return {Cut::By::few_rows, rows, width, 1, ceil_div(cols, width)};
     }
-    if constexpr (kMultipliesOnTiles<T, A, B>) {
+    if constexpr (multiplies_pairs<T, A, B>()) {
+#if DEEPSEEK_CPU_AMX
         if (measured::has_amx()) {
-            // Packing b is what costs, so a tile is as tall as the product where that leaves enough of them.
-            auto const width = std::min(measured::amx_columns(depth), round_up(ceil_div(cols, parts), 32));
-            auto const across = ceil_div(cols, width);
-            auto const down = std::clamp<index_t>(parts / across, 1, ceil_div(rows, 128));
-            auto const height = round_up(ceil_div(rows, down), 32);
-            return {Cut::By::amx, height, width, ceil_div(rows, height), across};
+            return detail::cut_pairs<measured::AmxKernel>(Cut::By::amx, rows, cols, depth, parts);
         }
+#endif
+#if DEEPSEEK_CPU_BF16_DOTS
+        return detail::cut_pairs<measured::Bf16DotKernel>(Cut::By::bf16_dots, rows, cols, depth, parts);
+#endif
     }
     // Packing costs a tile (rows + cols) · depth steps, multiplying rows · cols · depth. So tiles are large and nearly
     // square, and a second tile per thread is not worth splitting one of 512 x 384: that slows both halves by 2 %.
     constexpr index_t kMultiplyAdds = index_t{1} << 19;
     constexpr index_t kLargeTile = index_t{512} * 384;
     constexpr index_t kSmallSide = 64;
-    constexpr bool kPacked = kPacks<T, A, B>;
+    constexpr bool kPacked = packs<T, A, B>();
     constexpr auto kRowUnit = kPacked ? index_t{measured::MicroTile<S>::kRows} : kEigenSide;
     constexpr auto kColUnit = kPacked ? index_t{measured::kLanes<S>} : kEigenSide;
     auto const wanted = at_most(rows * cols * depth / kMultiplyAdds);
@@ -110,7 +130,7 @@ void multiply_in_place(Product<S, A, B> const& tile, Cut::By by, Workspace& work
             return measured::multiply_few(tile);
         }
     }
-    if constexpr (kPacks<S, A, B>) {
+    if constexpr (packs<S, A, B>()) {
         measured::multiply_packed(tile, workspace);
     } else {
         multiply_by_eigen(tile, workspace);
@@ -141,10 +161,17 @@ void multiply_rounding(Product<T, A, B> const& tile, Cut::By by, Workspace& work
 
 template <class T, class A, class B>
 void multiply_part(Product<T, A, B> const& part, Cut::By by, Workspace& workspace) {
-    if constexpr (kMultipliesOnTiles<T, A, B>) {
+    if constexpr (multiplies_pairs<T, A, B>()) {
+#if DEEPSEEK_CPU_AMX
         if (by == Cut::By::amx) {
-            return measured::multiply_on_amx(part, workspace);
+            return measured::multiply_pairs<measured::AmxKernel>(part, workspace);
         }
+#endif
+#if DEEPSEEK_CPU_BF16_DOTS
+        if (by == Cut::By::bf16_dots) {
+            return measured::multiply_pairs<measured::Bf16DotKernel>(part, workspace);
+        }
+#endif
     }
     if constexpr (std::is_same_v<T, accumulate_t<T>>) {
         multiply_in_place(part, by, workspace);
