@@ -47,12 +47,13 @@ may_include(detail          core config.hpp)
 may_include(model.hpp       model train infer layers ops ops/arguments core config.hpp fwd.hpp version.hpp)
 
 # Third-party headers, and who may include them.
-set(third_party Eigen/ nlohmann/ pcre2 cuda cub/ thrust/ omp.h CLI/ editline/ doctest/ benchmark/)
+set(third_party Eigen/ nlohmann/ pcre2 cuda cub/ thrust/ omp.h CLI/ editline/ doctest/ benchmark/
+    zlib.h zstd.h arrow/ parquet/)
 set(third_party_backend/cpu Eigen/)
 set(third_party_format nlohmann/)
 set(third_party_text nlohmann/ pcre2)
 set(third_party_data nlohmann/)
-set(third_party_app nlohmann/ CLI/ editline/)
+set(third_party_app nlohmann/ CLI/ editline/ zlib.h zstd.h arrow/ parquet/)
 
 function(find_part header result)
     set(best "")

@@ -8,7 +8,7 @@ set -euo pipefail
 wanted=()
 for group in "$@"; do
     case $group in
-        programs) wanted+=(g++ cmake ninja-build libeigen3-dev nlohmann-json3-dev libpcre2-dev libcli11-dev libedit-dev) ;;
+        programs) wanted+=(g++ cmake ninja-build libeigen3-dev nlohmann-json3-dev libpcre2-dev libcli11-dev libedit-dev zlib1g-dev libzstd-dev) ;;
         tests) wanted+=(doctest-dev clang-format) ;;
         benchmarks) wanted+=(libbenchmark-dev libopenblas-dev libdnnl-dev) ;;
         *)

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+#include <deepseek/app/prepare/data_set.hpp>
+#include <deepseek/app/prepare/document_reader.hpp>
+#include <deepseek/app/prepare/split.hpp>
 #include <deepseek/core/error.hpp>
 #include <deepseek/core/index.hpp>
 #include <deepseek/core/random.hpp>
@@ -9,8 +12,6 @@
 #include <deepseek/format/file.hpp>
 #include <deepseek/text/load.hpp>
 
-#include "../../examples/prepare/data_set.hpp"
-#include "../../examples/prepare/documents.hpp"
 #include "program.hpp"
 #include "support/stopping_calls.hpp"
 #include <doctest/doctest.h>
@@ -32,7 +33,7 @@ namespace fs = std::filesystem;
 using deepseek::read_file;
 using deepseek::write_file_atomically;
 using deepseek::data::TokenFile;
-using Documents = std::vector<std::string_view>;
+using Documents = std::vector<std::string>;
 
 namespace {
 
@@ -206,7 +207,9 @@ TEST_CASE("prepare: bad input is named and nothing is written") {
     CHECK(mentions(failure(prepare(in, "bytes", out)), in.native(), "not UTF-8 at byte 10", "0xc3"));
     write_file_atomically(in, "x");
     CHECK(mentions(failure(prepare(in, "bytes", out)), "too little text"));
-    CHECK(mentions(failure(prepare(scratch.path(), "bytes", out)), "is a directory"));
+    fs::create_directory(scratch / "none");
+    CHECK(mentions(failure(prepare(scratch / "none", "bytes", out)), "is a directory without files of text"));
+    CHECK(mentions(failure(prepare(scratch / "*.none", "bytes", out)), "no file matches"));
     write_file_atomically(in, corpus());
     CHECK(mentions(failure(prepare(in, word(scratch / "none.json"), out)), "none.json", "No such file"));
     write_file_atomically(scratch / "t.json", "{\"model\": 3}");
@@ -286,7 +289,7 @@ TEST_CASE_TEMPLATE("data set: a process that ends at any system call leaves the 
     using Calls = Stopping<Base>;
     // Every file of a set is as long as its name tells.
     auto const write = []<class C>(C, fs::path const& path, std::size_t tokens) {
-        deepseek_examples::BasicDataSet<C> set(path, true);
+        deepseek::app::BasicDataSet<C> set(path, true);
         std::string const tokenizer = "tokenizer of " + std::to_string(tokens);
         auto const counts = nlohmann::json{{"tokens", tokens}};
         nlohmann::json const meta = {{"dtype", "uint16"},
@@ -398,68 +401,73 @@ TEST_CASE("prepare: a full disk keeps what was there") {
 }
 
 TEST_CASE("documents: line breaks beside a separator belong to it") {
-    auto const found = [](std::string_view text, std::string_view separator) {
+    auto const found = [](std::string const& text, std::string const& separator) {
+        deepseek::app::InputFile const file{"text", text};
+        deepseek::app::detail::TextReader reader(file, separator);
         Documents documents;
-        deepseek_examples::Dropped dropped;
-        deepseek_examples::append_documents(text, separator, documents, dropped);
-        auto bytes = dropped.separator_bytes + dropped.empty_bytes;
-        for (auto const document : documents) {
-            bytes += static_cast<deepseek::index_t>(document.size());
+        deepseek::app::Dropped dropped;
+        auto bytes = std::size_t{0};
+        for (std::string document; reader.next(document, dropped); document.clear()) {
+            bytes += document.size();
+            documents.push_back(document);
         }
-        CHECK(bytes == static_cast<deepseek::index_t>(text.size()));
+        CHECK(bytes + static_cast<std::size_t>(dropped.separator_bytes) == text.size());
         return documents;
     };
     CHECK(found("a\n--\nb", "--") == Documents{"a", "b"});
     CHECK(found("a\r\n--\r\nb\r\n", "--") == Documents{"a", "b\r\n"});
     CHECK(found("a--b", "--") == Documents{"a", "b"});
     CHECK(found("\n\na\n\n--\n\nb", "--") == Documents{"\n\na\n", "\nb"});
-    CHECK(found("----a--\n \n--", "--") == Documents{"a"});
+    CHECK(found("----a--\n \n--", "--") == Documents{"", "a", " "});
     CHECK(found("--", "--").empty());
     CHECK(found("a--b\n", "") == Documents{"a--b\n"});
+    // Separators across the pieces in which a file is read.
+    for (std::size_t const before : {262'140U, 262'141U, 262'142U, 262'143U, 262'144U, 600'000U}) {
+        std::string const first(before, 'x');
+        CHECK(found(first + "\r\n--\r\nb--" + first, "--") == Documents{first, "b", first});
+    }
 }
 
-TEST_CASE("documents: the split holds its share, keeps order and puts equal documents together") {
-    std::vector<std::string> texts;
-    for (int i = 0; i < 5000; ++i) {
-        texts.push_back("document " + std::to_string(i % 4000));
-    }
-    Documents const documents(texts.begin(), texts.end());
-    auto const split = deepseek_examples::split_documents(documents, 0.1, deepseek::Seed{1});
-    CHECK_FALSE(split.within_documents);
-    CHECK(split.train.size() + split.validation.size() == 5000);
+TEST_CASE("documents: the split holds its share and puts equal documents together") {
+    auto const split_of = [](int documents) {
+        deepseek::app::DocumentSplit split(0.1, deepseek::Seed{1});
+        for (int i = 0; i < documents; ++i) {
+            split.look_at("document " + std::to_string(i % 4000));
+        }
+        CHECK_FALSE(split.within_documents());
+        std::vector<bool> validates;
+        for (int i = 0; i < 4000; ++i) {
+            validates.push_back(split.validates("document " + std::to_string(i)));
+        }
+        return validates;
+    };
+    auto const all = split_of(5000);
     // Of 4000 different documents a tenth, give or take five standard deviations of 19.
-    CHECK(static_cast<double>(split.validation.size()) == doctest::Approx(500).epsilon(0.25));
-    for (auto const document : split.validation) {
-        CHECK(std::find(split.train.begin(), split.train.end(), document) == split.train.end());
-    }
-    CHECK(split.train[0] < split.train[1]);
-    // Documents added later move none of the others.
-    Documents more = documents;
-    more.push_back("a new one");
-    auto const again = deepseek_examples::split_documents(more, 0.1, deepseek::Seed{1});
-    CHECK(again.train.size() + again.validation.size() == 5001);
-    CHECK(Documents(again.validation.begin(),
-                    again.validation.begin() + static_cast<std::ptrdiff_t>(split.validation.size())) ==
-          split.validation);
+    CHECK(std::count(all.begin(), all.end(), true) == doctest::Approx(400).epsilon(0.25));
+    CHECK(split_of(200) == all);  // documents added later move none of the others
 }
 
 TEST_CASE("documents: both parts have text, however few or alike the documents") {
     for (std::size_t count = 1; count <= 40; ++count) {
-        std::vector<std::string> texts;
+        deepseek::app::DocumentSplit split(0.05, deepseek::Seed{count});
+        std::size_t validation = 0;
         for (std::size_t i = 0; i < count; ++i) {
-            texts.push_back("text of document " + std::to_string(i));
+            split.look_at("text of document " + std::to_string(i));
         }
-        auto const split = deepseek_examples::split_documents(Documents(texts.begin(), texts.end()), 0.05,
-                                                              deepseek::Seed{count});
-        CHECK_FALSE(split.train.empty());
-        CHECK_FALSE(split.validation.empty());
-        CHECK(split.within_documents == (count < 20));
+        for (std::size_t i = 0; i < count; ++i) {
+            validation += split.validates("text of document " + std::to_string(i)) ? 1 : 0;
+        }
+        CHECK(split.within_documents() == (count < 20));
+        CHECK((count < 20 || (validation > 0 && validation < count)));
     }
-    auto const alike =
-        deepseek_examples::split_documents(Documents(50, "the same text every time"), 0.1, deepseek::Seed{1});
-    CHECK(alike.within_documents);
-    CHECK(alike.train.size() == 50);
-    CHECK(alike.validation.size() == 50);
-    CHECK_THROWS_AS(deepseek_examples::split_documents({"a"}, 0.5, deepseek::Seed{1}), deepseek::Error);
-    CHECK_THROWS_AS(deepseek_examples::split_documents({"abc"}, 0, deepseek::Seed{1}), deepseek::Error);
+    deepseek::app::DocumentSplit alike(0.1, deepseek::Seed{1});
+    for (int i = 0; i < 50; ++i) {
+        alike.look_at("the same text every time");
+    }
+    CHECK(alike.within_documents());
+    CHECK_FALSE(alike.settled());
+    // 96 % of 23 bytes end inside the last character.
+    deepseek::app::DocumentSplit const split(0.04, deepseek::Seed{1});
+    CHECK(split.cut("the same text every t\xC3\xA9").first == "the same text every t");
+    CHECK_THROWS_AS(deepseek::app::DocumentSplit(0, deepseek::Seed{1}), deepseek::Error);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-#ifndef DEEPSEEK_EXAMPLES_PREPARE_DATA_SET_HPP
-#define DEEPSEEK_EXAMPLES_PREPARE_DATA_SET_HPP
+#ifndef DEEPSEEK_APP_PREPARE_DATA_SET_HPP
+#define DEEPSEEK_APP_PREPARE_DATA_SET_HPP
 
 #include <deepseek/core/error.hpp>
 #include <deepseek/format/directory.hpp>
@@ -11,7 +11,7 @@
 #include <iterator>
 #include <string_view>
 
-namespace deepseek_examples {
+namespace deepseek::inline DEEPSEEK_ABI::app {
 
 inline constexpr std::string_view kDataSetFiles[] = {"train.bin", "validation.bin", "tokenizer.json",
                                                      "tokenizer_config.json", "meta.json"};
@@ -21,10 +21,10 @@ inline bool is_data_set_file(std::string_view name) {
 }
 
 /// A data set that appears as a whole, on commit(); until then the one that was there stays.
-template <class Calls = deepseek::format::detail::DirectoryCalls>
+template <class Calls = format::detail::DirectoryCalls>
 class BasicDataSet {
 public:
-    using Directory = deepseek::format::BasicAtomicDirectory<Calls>;
+    using Directory = format::BasicAtomicDirectory<Calls>;
     using File = typename Directory::File;
 
     /// Errors:    FileError if another process writes there, if files cannot be written there, or if a data set is there
@@ -32,13 +32,17 @@ public:
     BasicDataSet(std::filesystem::path const& path, bool may_replace) : directory_(path, is_data_set_file) {
         for (auto const name : kDataSetFiles) {
             auto const file = directory_.target() / name;
-            deepseek::expects<deepseek::FileError>(may_replace || !deepseek::format::detail::exists(file),
-                                                   deepseek::format::detail::in_quotes(file.native()),
-                                                   ": exists; --force replaces the data set there");
+            expects<FileError>(may_replace || !format::detail::exists(file),
+                               format::detail::in_quotes(file.native()),
+                               ": exists; --force replaces the data set there");
         }
         directory_.prove();
     }
 
+    /// What the directory is called, or will be.
+    std::filesystem::path const& target() const { return directory_.target(); }
+    /// Where the files of the set wait until then.
+    std::filesystem::path const& path() const { return directory_.path(); }
     /// A file to write and commit.
     File file(std::string_view name) const { return directory_.file(name); }
     /// Puts the set in its place.
@@ -50,6 +54,6 @@ private:
 
 using DataSet = BasicDataSet<>;
 
-}  // namespace deepseek_examples
+}  // namespace deepseek::inline DEEPSEEK_ABI::app
 
 #endif
