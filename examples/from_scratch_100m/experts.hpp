@@ -3,11 +3,11 @@
 #define FROM_SCRATCH_EXPERTS_HPP
 
 #include <deepseek/core/dtype.hpp>
-#include <deepseek/core/routing.hpp>
 #include <deepseek/core/slot.hpp>
 #include <deepseek/core/view.hpp>
 #include <deepseek/core/visit.hpp>
 #include <deepseek/layers/linear.hpp>
+#include <deepseek/ops/arguments/routing.hpp>
 #include <deepseek/ops/bias.hpp>
 #include <deepseek/ops/dispatch.hpp>
 #include <deepseek/ops/grouped_matmul.hpp>
