@@ -12,6 +12,12 @@ foreach(component IN ITEMS cpu files app)
     # One export per component, so that a user without its dependencies can still have the others.
     if(TARGET deepseek_${component})
         install(TARGETS deepseek_${component} EXPORT deepseek-${component}-targets FILE_SET HEADERS)
+        if(component STREQUAL "cpu")
+            target_sources(deepseek_cpu_compiled INTERFACE
+                "$<INSTALL_INTERFACE:${CMAKE_INSTALL_DATADIR}/deepseek/cpu_compiled.cpp>")
+            install(TARGETS deepseek_cpu_compiled EXPORT deepseek-cpu-targets)
+            install(FILES src/cpu_compiled.cpp DESTINATION "${CMAKE_INSTALL_DATADIR}/deepseek")
+        endif()
         install(EXPORT deepseek-${component}-targets NAMESPACE deepseek:: DESTINATION "${deepseek_package_dir}")
     endif()
 endforeach()

@@ -2,6 +2,7 @@
 # The targets a user links:
 #   deepseek::deepseek  models, layers, training, generation: a C++20 compiler and nothing else
 #   deepseek::cpu       adds the Cpu backend: Eigen, threads
+#   deepseek::cpu_compiled  the same, its operations compiled once for a program instead of in every file that trains
 #   deepseek::files     adds tokenizers, token files, checkpoints: nlohmann_json, PCRE2
 #   deepseek::native    the flags that make it fast on the machine that compiles: for programs, linked by their choice
 #   deepseek::app       adds the programs `train` and `generate` for a model of one's own: CLI11, libedit
@@ -58,6 +59,16 @@ if(DEEPSEEK_CPU)
     deepseek_find(Eigen3 libeigen3-dev DEEPSEEK_CPU)
     deepseek_add_part(deepseek_cpu cpu ${deepseek_cpu_headers})
     target_link_libraries(deepseek_cpu INTERFACE deepseek Threads::Threads Eigen3::Eigen)
+
+    # A source file of the program that links it, so that it is compiled with the program's own flags: a library compiled
+    # for another processor would not fit. Nothing but the program may link it, or the operations are there twice.
+    add_library(deepseek_cpu_compiled INTERFACE)
+    add_library(deepseek::cpu_compiled ALIAS deepseek_cpu_compiled)
+    set_target_properties(deepseek_cpu_compiled PROPERTIES EXPORT_NAME cpu_compiled)
+    target_link_libraries(deepseek_cpu_compiled INTERFACE deepseek_cpu)
+    target_compile_definitions(deepseek_cpu_compiled INTERFACE DEEPSEEK_CPU_COMPILED)
+    target_sources(deepseek_cpu_compiled INTERFACE
+        "$<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/src/cpu_compiled.cpp>")
 endif()
 
 if(DEEPSEEK_FILES)

@@ -74,8 +74,10 @@ struct Unit {
 
 constexpr std::array kUnits{
     Unit{"fwd.cpp", "`fwd.hpp` alone", 0.2, 0},
-    Unit{"small.cpp", "train, save and generate with 6 blocks", 8, 700},
-    Unit{"large.cpp", "the same with 61 blocks", 1.3, 0},
+    Unit{"model.cpp", "`model.hpp` alone", 1, 0},
+    Unit{"small.cpp", "train, save and generate with 6 blocks", 8, 600},
+    Unit{"compiled.cpp", "the same with `deepseek::cpu_compiled`", 6, 600},
+    Unit{"large.cpp", "the same with 61 blocks", 1.2, 0},
 };
 
 }  // namespace

@@ -52,7 +52,7 @@ endfunction()
 # A library inside another project has no tests, no programs and installs nothing.
 function(require_only_libraries folder)
     get_property(targets DIRECTORY "${folder}" PROPERTY BUILDSYSTEM_TARGETS)
-    if(NOT targets STREQUAL "deepseek;deepseek_native;deepseek_cpu;deepseek_files")
+    if(NOT targets STREQUAL "deepseek;deepseek_native;deepseek_cpu;deepseek_cpu_compiled;deepseek_files")
         message(FATAL_ERROR "Targets in a user's build: ${targets}")
     endif()
     foreach(property IN ITEMS SUBDIRECTORIES TESTS)

@@ -126,4 +126,8 @@ static_assert(Backend<Cpu>);
 
 }  // namespace deepseek::inline DEEPSEEK_ABI
 
+#if defined(DEEPSEEK_CPU_COMPILED)
+#include <deepseek/backend/cpu/compiled.hpp>
+#endif
+
 #endif

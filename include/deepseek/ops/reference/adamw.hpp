@@ -5,24 +5,11 @@
 #include <deepseek/backend/operations.hpp>
 #include <deepseek/core/index.hpp>
 #include <deepseek/core/segments.hpp>
+#include <deepseek/ops/arguments/adamw.hpp>
 
 #include <cmath>
 
 namespace deepseek::inline DEEPSEEK_ABI::ops {
-
-/// What AdamW computes with.
-template <class T>
-struct AdamWConstants {
-    T keep;  ///< 1 - rate · weight_decay
-    T step;  ///< rate / correction1
-    T beta1;
-    T beta2;
-    T rest1;  ///< 1 - beta1
-    T rest2;
-    T inverse_root2;  ///< 1 / sqrt(correction2)
-    T epsilon;
-    T gradient_scale;
-};
 
 namespace loop {
 

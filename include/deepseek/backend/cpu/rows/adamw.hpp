@@ -6,6 +6,7 @@
 #include <deepseek/backend/operations.hpp>
 #include <deepseek/core/index.hpp>
 #include <deepseek/core/segments.hpp>
+#include <deepseek/ops/arguments/adamw.hpp>
 
 #include <concepts>
 #include <limits>
@@ -17,14 +18,14 @@ class Cpu;
 namespace cpu::rows {
 
 // As the reference loop; one call is one block.
-template <class T, class Constants>
+template <class T>
 struct AdamW {
     T* weights;
     T const* gradients;
     T* first;
     T* second;
     Segments segments;
-    Constants constants;
+    ops::AdamWConstants<T> constants;
 
     void operator()(index_t number) const {
         auto const block = segments.block(number);
@@ -47,11 +48,11 @@ struct AdamW {
 
 }  // namespace cpu::rows
 
-template <std::same_as<Cpu> B, class T, class Constants>
+template <std::same_as<Cpu> B, class T>
 void compute(ops::AdamW, B& be, T* weights, T const* gradients, T* first, T* second, Segments const& segments,
-             Constants const& constants) {
+             ops::AdamWConstants<T> const& constants) {
     be.for_each(segments.blocks, 4 * Segment::kBlock,
-                cpu::rows::AdamW<T, Constants>{weights, gradients, first, second, segments, constants});
+                cpu::rows::AdamW<T>{weights, gradients, first, second, segments, constants});
 }
 
 }  // namespace deepseek::inline DEEPSEEK_ABI
