@@ -8,6 +8,7 @@
 #include <deepseek/format/file.hpp>
 #include <deepseek/format/json.hpp>
 #include <deepseek/format/messages.hpp>
+#include <deepseek/text/tiktoken.hpp>
 #include <deepseek/text/tokenizer.hpp>
 #include <deepseek/text/tokenizer_json.hpp>
 #include <deepseek/text/vocab_merges.hpp>
@@ -45,12 +46,34 @@ inline void apply_tokenizer_config(TokenizerData& data, std::filesystem::path co
 }
 }  // namespace detail
 
-/// Reads a tokenizer: a tokenizer.json, or a directory with one (and perhaps a tokenizer_config.json, which names the
+/// Reads a rank file of tiktoken, whose name says which encoding it is.
+///
+/// Errors:    FileError, FormatError naming the file and what is wrong with it, or that it has no known name
+inline Tokenizer load_tiktoken(std::filesystem::path const& path) {
+    auto const encodings = tiktoken_encodings();
+    auto const known = std::find_if(encodings.begin(), encodings.end(),
+                                    [&](auto const& encoding) { return path.stem() == encoding.name; });
+    if (known == encodings.end()) {
+        std::string names;
+        for (auto const& encoding : encodings) {
+            names += (names.empty() ? "" : ", ") + std::string(encoding.name);
+        }
+        throw FormatError(message(
+            path.native(), ": a rank file does not say how text is cut into words, and its name is none of ",
+            names, "; give parse_tiktoken its pattern, or use a tokenizer.json"));
+    }
+    return Tokenizer(parse_tiktoken(read_small_file(path, detail::kVocabularyBytes), path.native(), *known));
+}
+
+/// Reads a tokenizer: a tokenizer.json, a rank file of tiktoken (*.tiktoken), or a directory with one (and perhaps a tokenizer_config.json, which names the
 /// end-of-text token), or a directory with GPT-2's pair of files, vocab.json and merges.txt or encoder.json and
 /// vocab.bpe.
 ///
 /// Errors:    FileError, FormatError naming the file and what is wrong with it
 inline Tokenizer load_tokenizer(std::filesystem::path const& path) {
+    if (path.extension() == ".tiktoken") {
+        return load_tiktoken(path);
+    }
     if (!format::detail::is_directory(path)) {
         return Tokenizer(
             parse_tokenizer_json(read_small_file(path, detail::kVocabularyBytes), path.native()));
