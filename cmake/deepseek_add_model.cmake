@@ -22,7 +22,7 @@ function(deepseek_add_model name)
     cmake_path(ABSOLUTE_PATH arg_CONFIG BASE_DIRECTORY "${CMAKE_CURRENT_SOURCE_DIR}" NORMALIZE)
     deepseek_model_header(${name} "${arg_CONFIG}" header)
 
-    set(folder "${CMAKE_CURRENT_BINARY_DIR}/deepseek_models/${name}")
+    set(folder "${CMAKE_CURRENT_BINARY_DIR}/deepseek_models")
     file(CONFIGURE OUTPUT "${folder}/deepseek/models/${name}.hpp" CONTENT "@header@" @ONLY)
     set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${arg_CONFIG}")
     add_library(deepseek_model_${name} INTERFACE)

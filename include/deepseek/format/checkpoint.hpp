@@ -26,12 +26,18 @@
 namespace deepseek::inline DEEPSEEK_ABI::format {
 
 namespace detail {
-// A checkpoint directory's config.json must describe M. A bare file of tensors has none.
+// A checkpoint directory's config.json must describe M. A bare file of tensors has none. Says how FP8 weights are scaled.
 template <class M>
-void check_directory(std::filesystem::path const& path) {
+Float8Blocks check_directory(std::filesystem::path const& path) {
+    Float8Blocks blocks;
     if (detail::is_directory(path)) {
-        expect_config_of<M>(read_config(path), (path / "config.json").native());
+        auto const config = read_config(path);
+        expect_config_of<M>(config, (path / "config.json").native());
+        if (config.quantization && config.quantization->weight_block_size.size() == 2) {
+            blocks = {config.quantization->weight_block_size[0], config.quantization->weight_block_size[1]};
+        }
     }
+    return blocks;
 }
 
 // A module of zeros would stay one: every gradient in it is a product with another of its tensors.
@@ -54,15 +60,19 @@ void initialize_missing(B& be, Weights<M, T, B>& weights, LoadReport const& repo
 /// Reads weights from a Hugging Face model directory, or from a safetensors file or index alone. MTP modules that the
 /// files lack altogether are as initialize makes them, so that training can go on with them, and are reported.
 ///
+/// FP8 weights (F8_E4M3 with weight_scale_inv) and the stacked experts of transformers 5 are read as well. Files are read
+/// once, piece by piece: the model is in memory once, however large it is.
+///
 /// Errors:    FileError if a file is missing; FormatError listing all differences between config.json and M, or all
-///            tensors that are missing, unknown, of another shape or type, or not finite. The weights are then as before
+///            tensors that are missing, unknown, of another shape or type: the weights are then as before. FormatError
+///            listing all tensors with elements that are not finite: the weights are then the files'
 template <class M, class T, class B>
 LoadReport load_model(B& be, std::filesystem::path const& path, Weights<M, T, B>& weights,
                       LoadOptions options = {}) {
     auto const found = existing_directory(path);
-    detail::check_directory<M>(found);
+    auto const blocks = detail::check_directory<M>(found);
     auto const source = TensorSource::open(found);
-    TensorLoader<B> loader(be, options);
+    TensorLoader<B> loader(be, options, blocks);
     loader.add_but_for_mtp(source, weights);
     loader.template expect_no_others<M>(source);
     auto report = loader.run(source.path().native());
@@ -72,7 +82,7 @@ LoadReport load_model(B& be, std::filesystem::path const& path, Weights<M, T, B>
 
 /// Reads a checkpoint that save_checkpoint wrote, to go on training. MTP modules must be complete.
 ///
-/// Errors:    as load_model, for all three sets and trainer.json: weights and moments are then as before
+/// Errors:    as load_model, for all three sets and trainer.json
 template <class M, class T, class B>
 TrainingState load_checkpoint(B& be, std::filesystem::path const& directory, Weights<M, T, B>& weights,
                               Weights<M, T, B>& first_moment, Weights<M, T, B>& second_moment) {

@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -93,6 +94,28 @@ inline float half_to_float(std::uint16_t half) {
     }
     auto const wide_exponent = exponent == 0x1FU ? 0xFFU : exponent + (127U - 15U);
     return std::bit_cast<float>(sign | wide_exponent << 23U | fraction << 13U);
+}
+
+/// Value of an F8_E4M3 number given by its bits: a sign, 4 bits of exponent with bias 7, 3 of fraction; no infinities, and NaN
+/// only where all bits but the sign are set. Exact.
+///
+/// Source:    Micikevicius et al. 2022, FP8 Formats for Deep Learning
+inline float float8_to_float(std::uint8_t code) {
+    static constexpr auto values = [] {
+        std::array<float, 256> table{};
+        for (std::size_t i = 0; i < table.size(); ++i) {
+            auto const exponent = (i >> 3U) & 0xFU;
+            auto const fraction = static_cast<float>(i & 7U) / 8;
+            auto value = exponent == 0 ? fraction / 64 : (1 + fraction) / 128;
+            for (std::size_t step = 0; step < exponent; ++step) {
+                value *= 2;
+            }
+            value = exponent == 0xF && fraction == 7.0F / 8 ? std::numeric_limits<float>::quiet_NaN() : value;
+            table[i] = i >= 128 ? -value : value;
+        }
+        return table;
+    }();
+    return values[code];
 }
 
 /// True for the file types that `decode` and `encode` know: F64, F32, F16 (decode only), BF16.

@@ -31,8 +31,9 @@ enum class Which : std::uint8_t { all, learned };
 
 namespace detail {
 
-// Bytes staged on the host at a time: enough for the disk's full speed, little beside any model.
-inline constexpr index_t kStagingBytes = index_t{1} << 20;
+// Bytes staged on the host at a time: enough for the disk's full speed and for few calls of the system, little beside any
+// model.
+inline constexpr index_t kStagingBytes = index_t{1} << 22;
 
 // One tensor of a file as the model has it: what `visit` says, with the types erased, so that everything below is
 // compiled once and not once per model.
@@ -42,6 +43,7 @@ struct ModelTensor {
     bool state;   // a router's bias
     index_t rows;
     index_t cols;
+    index_t parts;    // of the stack it is cut from: experts
     std::byte* data;  // in the backend's memory
 
     index_t size() const { return rows * cols; }
@@ -64,7 +66,7 @@ std::vector<ModelTensor> model_tensors(std::byte* base, std::string_view suffix,
         auto const part_bytes = rows * place.cols * bits(type) / 8;
         for (index_t part = 0; part < info.parts; ++part) {
             tensors.push_back({full_name(info, part).append(suffix), type, info.role == Role::state, rows,
-                               place.cols, base + place.offset + part * part_bytes});
+                               place.cols, info.parts, base + place.offset + part * part_bytes});
         }
     });
     return tensors;

@@ -260,6 +260,9 @@ public:
         return at != by_name_.end() && tensors_[*at].name == tensor_name ? &tensors_[*at] : nullptr;
     }
 
+    /// The file's bytes; empty where it was given as bytes.
+    MappedFile const& file() const { return file_; }
+
     /// The header's free-form strings.
     std::map<std::string, std::string> const& metadata() const { return metadata_; }
 

@@ -11,6 +11,7 @@
 #include <deepseek/format/messages.hpp>
 #include <deepseek/format/model_tensors.hpp>
 #include <deepseek/format/safetensors.hpp>
+#include <deepseek/format/stored_tensor.hpp>
 #include <deepseek/format/tensor_source.hpp>
 
 #include <algorithm>
@@ -32,32 +33,11 @@ namespace deepseek::inline DEEPSEEK_ABI::format {
 
 namespace detail {
 
-// Copies elements of a file to the backend, converting where the types differ.
-template <class T, class B>
-void consume(B& be, FileTensor const& from, ModelTensor const& tensor) {
-    if (from.dtype == tensor.dtype) {
-        be.copy_from_host(tensor.data, from.bytes.data(), static_cast<index_t>(from.bytes.size()));
-        return;
-    }
-    with_element<T>(tensor.dtype, [&]<class E>(E*) {
-        constexpr auto chunk = kStagingBytes / static_cast<index_t>(sizeof(E));
-        auto const width = static_cast<std::size_t>(bits(from.dtype) / 8);
-        std::vector<E> values(static_cast<std::size_t>(std::min(chunk, tensor.size())));
-        for (index_t begin = 0; begin < tensor.size(); begin += chunk) {
-            std::span const part(values.data(),
-                                 static_cast<std::size_t>(std::min(chunk, tensor.size() - begin)));
-            decode<E>(from.dtype,
-                      from.bytes.subspan(static_cast<std::size_t>(begin) * width, part.size() * width), part);
-            be.copy_from_host(tensor.data + begin * static_cast<index_t>(sizeof(E)), part.data(),
-                              static_cast<index_t>(part.size_bytes()));
-        }
-    });
-}
-
 // Elements of a file that are infinite, or not a number, as elements of a model.
 struct NotFinite {
     index_t count = 0;
     index_t first = 0;  // its place
+    double value = 0;   // and what it is
 };
 
 // By their bits: a program may be compiled for a world without NaN.
@@ -71,34 +51,50 @@ bool is_finite_bits(E value) {
     return (std::bit_cast<Bits>(value) & exponent) != exponent;
 }
 
-template <class E, class Stored>
-NotFinite find_not_finite(std::span<std::byte const> bytes, auto const& to_stored_value) {
-    auto const size = bytes.size() / sizeof(Stored);
-    auto const finite = [&](std::size_t i) {
-        Stored stored;
-        std::memcpy(&stored, bytes.data() + i * sizeof(Stored), sizeof(Stored));
-        return is_finite_bits(convert<E>(to_stored_value(stored)));
-    };
-    std::size_t count = 0;
-    for (std::size_t i = 0; i < size; ++i) {
-        count += finite(i) ? 0 : 1;
+template <class E>
+index_t count_not_finite(std::byte const* elements, index_t size) {
+    index_t count = 0;
+    for (index_t i = 0; i < size; ++i) {
+        E value;
+        std::memcpy(&value, elements + i * static_cast<index_t>(sizeof(E)), sizeof(E));
+        count += is_finite_bits(value) ? 0 : 1;
     }
-    NotFinite found{.count = static_cast<index_t>(count)};
-    while (count > 0 && finite(static_cast<std::size_t>(found.first))) {
-        ++found.first;
-    }
-    return found;
+    return count;
 }
 
-template <class T>
-NotFinite not_finite(FileTensor const& from, ModelTensor const& tensor) {
+// Copies a tensor to the backend piece by piece, so that a piece is read from the disk, looked at and copied while the
+// processor's caches have it, and no more of the file is in memory.
+template <class T, class B>
+NotFinite transfer(B& be, TensorSource const& source, StoredTensor const& from, ModelTensor const& to) {
     NotFinite found;
-    with_element<T>(tensor.dtype, [&]<class E>(E*) {
-        auto const as_it_is = [](auto value) { return value; };
-        found = from.dtype == DType::f64   ? find_not_finite<E, double>(from.bytes, as_it_is)
-                : from.dtype == DType::f32 ? find_not_finite<E, float>(from.bytes, as_it_is)
-                : from.dtype == DType::f16 ? find_not_finite<E, std::uint16_t>(from.bytes, half_to_float)
-                                           : find_not_finite<E, bf16>(from.bytes, as_it_is);
+    with_element<T>(to.dtype, [&]<class E>(E*) {
+        constexpr auto width = static_cast<index_t>(sizeof(E));
+        constexpr auto chunk = kStagingBytes / width;
+        bool const as_it_is = from.tensor->dtype == to.dtype;
+        auto const scales = stored_scales(from);
+        std::vector<E> values(as_it_is ? 0 : static_cast<std::size_t>(std::min(chunk, to.size())));
+        for (index_t begin = 0; begin < to.size(); begin += chunk) {
+            auto const count = std::min(chunk, to.size() - begin);
+            auto const bytes = stored_bytes(from, begin, count);
+            source.prefetch(bytes);
+            auto const* elements = bytes.data();
+            if (!as_it_is) {
+                read_stored<E>(from, scales, begin, std::span(values).first(static_cast<std::size_t>(count)));
+                elements = reinterpret_cast<std::byte const*>(values.data());
+            }
+            if (auto const bad = count_not_finite<E>(elements, count); bad > 0) {
+                for (index_t i = 0; found.count == 0; ++i) {
+                    if (count_not_finite<E>(elements + i * width, 1) > 0) {
+                        found = {.count = 0, .first = begin + i};
+                        decode<double>(to.dtype, {elements + i * width, sizeof(E)}, {&found.value, 1});
+                        break;
+                    }
+                }
+                found.count += bad;
+            }
+            be.copy_from_host(to.data + begin * width, elements, count * width);
+            source.release(bytes);
+        }
     });
     return found;
 }
@@ -147,8 +143,8 @@ struct LoadReport {
     index_t tensors = 0;                   ///< read from files
     std::vector<std::string> ignored;      ///< of the files, which the model does not need
     std::vector<std::string> missing_mtp;  ///< of MTP modules the files lack altogether
-    bool rounded = false;                  ///< some files hold wider elements than the model
-    std::vector<std::string> not_finite;   ///< tensors with infinities or NaN, where LoadOptions allow them
+    bool rounded = false;  ///< some files hold wider elements than the model, or FP8 with scales
+    std::vector<std::string> not_finite;  ///< tensors with infinities or NaN, where LoadOptions allow them
 };
 
 /// What loading overlooks.
@@ -157,27 +153,27 @@ struct LoadOptions {
     Seed seed{};                    ///< of MTP modules the files lack
 };
 
-/// Loads sets from files in two steps: `add` compares, `run` copies. Nothing is written before everything was found to
-/// fit.
+/// Loads sets from files in two steps: `add` compares names, shapes and types, `run` copies. Nothing is written before all of
+/// them were found to fit. Files are read once, so a value that is not finite is found when what precedes it is written.
 template <class B>
 class TensorLoader {
 public:
-    explicit TensorLoader(B& backend, LoadOptions options = {}) : backend_(&backend), options_(options) {}
+    explicit TensorLoader(B& backend, LoadOptions options = {}, Float8Blocks blocks = {})
+        : backend_(&backend), options_(options), blocks_(blocks) {}
 
-    /// Compares a set with a source: every tensor must be there under its name plus `suffix`, in its shape, as F64,
-    /// F32, F16 or BF16, all elements finite as those of the model. Reads all of it.
+    /// Compares a set with a source, which must live until `run`: every tensor must be there under its name plus `suffix`, or
+    /// in a stack of experts, in its shape, as F64, F32, F16 or BF16, or as F8_E4M3 with scales.
     template <class M, class T>
     void add(TensorSource const& source, Weights<M, T, B>& set, std::string_view suffix = "",
              Which which = Which::all) {
-        add(source, detail::model_tensors<M, T>(set.data(), suffix, which), {}, detail::consume<T, B>,
-            detail::not_finite<T>);
+        add(source, detail::model_tensors<M, T>(set.data(), suffix, which), {}, detail::transfer<T, B>);
     }
 
     /// As `add`, but an MTP module may be absent as a whole: its tensors are then left as they are and reported.
     template <class M, class T>
     void add_but_for_mtp(TensorSource const& source, Weights<M, T, B>& set) {
         add(source, detail::model_tensors<M, T>(set.data(), "", Which::all), detail::layout_of<M>(),
-            detail::consume<T, B>, detail::not_finite<T>);
+            detail::transfer<T, B>);
     }
 
     /// Complains of tensors that no set took; those that M does not need are only reported.
@@ -201,50 +197,59 @@ public:
 
     /// Copies everything that was added. The sources must still be open.
     ///
-    /// Errors:    FormatError beginning with `where` and listing all problems; nothing is written then
+    /// Errors:    FormatError beginning with `where` and listing all tensors that do not fit; nothing is written then. If all
+    ///            do, FormatError listing all tensors with elements that are not finite; the sets are then the files'
     LoadReport run(std::string_view where) {
-        if (!problems_.empty()) {
-            throw FormatError(detail::listed(message(where, ": does not fit the model, ", problems_.size(),
-                                                     problems_.size() == 1 ? " problem" : " problems"),
-                                             problems_));
-        }
+        expect_no_problems(where);
         for (auto const& job : jobs_) {
-            job.copy(*backend_, *job.from, job.to);
+            note(job.to, job.copy(*backend_, *job.source, job.from, job.to));
         }
+        expect_no_problems(where);
         report_.tensors = static_cast<index_t>(jobs_.size());
         return std::move(report_);
     }
 
 private:
-    using Copy = void (*)(B&, FileTensor const&, detail::ModelTensor const&);
-    using Check = detail::NotFinite (*)(FileTensor const&, detail::ModelTensor const&);
+    using Copy = detail::NotFinite (*)(B&, TensorSource const&, detail::StoredTensor const&,
+                                       detail::ModelTensor const&);
     struct Job {
-        FileTensor const* from;
+        TensorSource const* source;
+        detail::StoredTensor from;
         detail::ModelTensor to;
         Copy copy;
     };
 
+    void expect_no_problems(std::string_view where) const {
+        if (!problems_.empty()) {
+            throw FormatError(detail::listed(message(where, ": does not fit the model, ", problems_.size(),
+                                                     problems_.size() == 1 ? " problem" : " problems"),
+                                             problems_));
+        }
+    }
+
     void add(TensorSource const& source, std::vector<detail::ModelTensor> tensors,
-             detail::ModelLayout const& layout, Copy copy, Check check) {
+             detail::ModelLayout const& layout, Copy copy) {
         std::vector<index_t> present;      // MTP modules of which the source has something
         std::vector<std::string> missing;  // tensors of MTP modules
         for (auto& tensor : tensors) {
             bool const mtp = layout.is_mtp(tensor.name);
-            auto const* const from = source.find(tensor.name);
-            if (from == nullptr && mtp) {
+            auto const from = detail::find_stored(source, tensor, blocks_);
+            if (from.tensor == nullptr && mtp) {
                 missing.push_back(std::move(tensor.name));
-            } else if (from == nullptr) {
+            } else if (from.tensor == nullptr) {
                 problems_.push_back(message(detail::in_quotes(tensor.name), ": missing, expected ",
                                             to_string(tensor.shape())));
             } else {
                 if (mtp) {
                     present.push_back(detail::layer_of(tensor.name));
                 }
-                used_.push_back(from);
-                if (fits(*from, tensor) && finite(*from, check(*from, tensor))) {
-                    report_.rounded = report_.rounded || bits(from->dtype) > bits(tensor.dtype);
-                    jobs_.push_back({from, std::move(tensor), copy});
-                }
+                used_.push_back(from.tensor);
+                used_.push_back(from.scales);
+                auto const misfits = detail::misfits(from, tensor);
+                problems_.insert(problems_.end(), misfits.begin(), misfits.end());
+                report_.rounded = report_.rounded || from.scales != nullptr ||
+                                  bits(from.tensor->dtype) > bits(tensor.dtype);
+                jobs_.push_back({&source, from, std::move(tensor), copy});
             }
         }
         for (auto& absent : missing) {
@@ -257,43 +262,23 @@ private:
         }
     }
 
-    bool fits(FileTensor const& from, detail::ModelTensor const& tensor) {
-        bool const column = tensor.cols == 1 && from.shape == std::vector<index_t>{tensor.rows, 1};
-        bool const shape = from.shape == tensor.shape() || column;
-        if (!shape) {
-            problems_.push_back(message(detail::in_quotes(from.name), ": expected shape ",
-                                        to_string(tensor.shape()), ", found ", to_string(from.shape)));
-        }
-        if (!decodable(from.dtype)) {
-            problems_.push_back(message(detail::in_quotes(from.name),
-                                        ": expected F64, F32, F16 or BF16, found ", name(from.dtype)));
-        }
-        return shape && decodable(from.dtype);
-    }
-
-    bool finite(FileTensor const& tensor, detail::NotFinite const& found) {
+    void note(detail::ModelTensor const& to, detail::NotFinite const& found) {
         if (found.count == 0) {
-            return true;
+            return;
         }
         if (options_.allow_not_finite) {
-            report_.not_finite.push_back(tensor.name);
-            return true;
+            report_.not_finite.push_back(to.name);
+            return;
         }
-        auto const width = static_cast<std::size_t>(bits(tensor.dtype) / 8);
-        double value = 0;
-        decode<double>(tensor.dtype,
-                       tensor.bytes.subspan(static_cast<std::size_t>(found.first) * width, width),
-                       std::span(&value, 1));
-        problems_.push_back(
-            message(detail::in_quotes(tensor.name), ": element ", found.first, " is ", value,
-                    ", expected a finite number",
-                    found.count > 1 ? message("; ", found.count, " of ", tensor.size(), " elements are not")
-                                    : std::string()));
-        return false;
+        problems_.push_back(message(
+            detail::in_quotes(to.name), ": element ", found.first, " is ", found.value,
+            ", expected a finite number",
+            found.count > 1 ? message("; ", found.count, " of ", to.size(), " elements are not") : ""));
     }
 
     B* backend_;
     LoadOptions options_;
+    Float8Blocks blocks_;
     std::vector<Job> jobs_;
     std::vector<FileTensor const*> used_;
     std::vector<std::string> problems_;

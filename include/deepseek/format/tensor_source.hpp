@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <filesystem>
 #include <map>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -60,6 +61,18 @@ public:
             std::lower_bound(entries_.begin(), entries_.end(), name,
                              [](Entry const& entry, std::string_view n) { return entry.tensor->name < n; });
         return at != entries_.end() && at->tensor->name == name ? at->tensor : nullptr;
+    }
+
+    /// Bytes of a tensor that will be read now, and those that will not be read again: so much of the files is in memory.
+    void prefetch(std::span<std::byte const> bytes) const {
+        for (auto const& file : files_) {
+            file.file().prefetch(bytes);
+        }
+    }
+    void release(std::span<std::byte const> bytes) const {
+        for (auto const& file : files_) {
+            file.file().release(bytes);
+        }
     }
 
 private:
