@@ -4,6 +4,7 @@
 #   cuda.kernels  tests/cuda/parity.cu, in which a model trains and generates on the Cuda backend in every element type,
 #                 compiles for several generations of GPUs; no kernel keeps values in memory for want of registers, and none
 #                 has a NaN for a constant, which is what nvcc makes of a call of a host function
+#   cuda.programs the parts of train and generate for --device cuda compile, tests/cuda/programs.cu
 #   cuda.parity   and the program computes on a GPU what the emulated device computes
 # Where it is not, and cuda.parity where there is no GPU, they are skipped.
 #
@@ -18,7 +19,7 @@ if(NOT CMAKE_SCRIPT_MODE_FILE)
     if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
         set(host "${CMAKE_CXX_COMPILER}")
     endif()
-    foreach(kind IN ITEMS headers kernels parity)
+    foreach(kind IN ITEMS headers kernels programs parity)
         add_test(NAME cuda.${kind} COMMAND ${CMAKE_COMMAND}
             "-DKIND=${kind}" "-DNVCC=${DEEPSEEK_NVCC}" "-DHOST=${host}"
             "-DFOLDER=${cuda_folder}" "-DINCLUDES=$<TARGET_PROPERTY:deepseek_files,INTERFACE_INCLUDE_DIRECTORIES>"
@@ -58,6 +59,8 @@ foreach(folder IN LISTS INCLUDES)
 endforeach()
 if(KIND STREQUAL "headers")
     list(APPEND command -DDEEPSEEK_LINKS_PCRE2 -c "${FOLDER}/headers.cu" -o "${FOLDER}/headers.o")
+elseif(KIND STREQUAL "programs")
+    list(APPEND command -arch=sm_90a -DDEEPSEEK_LINKS_PCRE2 -c "${root}/tests/cuda/programs.cu" -o "${FOLDER}/programs.o")
 else()
     file(MAKE_DIRECTORY "${FOLDER}/kept")
     # Newer GPUs than the last compile the PTX that comes with it.

@@ -39,7 +39,7 @@ may_include(comm            core detail config.hpp)
 may_include(format              model layers ops ops/arguments core detail config.hpp version.hpp)
 may_include(text            format core detail config.hpp)
 may_include(data            format core detail config.hpp)
-may_include(app             format text data backend/cpu backend/concept model train infer layers ops core detail config.hpp
+may_include(app             format text data backend/cpu backend/emulated backend/cuda backend/concept model train infer layers ops core detail config.hpp
                             version.hpp)
 may_include(eigen.hpp       backend/cpu core config.hpp)
 may_include(testing         layers ops backend/concept ops/arguments core detail config.hpp)

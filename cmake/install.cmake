@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# find_package(deepseek 0.1 [COMPONENTS cpu files app]); the installed tree may be moved.
+# find_package(deepseek 0.1 [COMPONENTS cpu cuda files app]); the installed tree may be moved.
 include(CMakePackageConfigHelpers)
 include(GNUInstallDirs)
 
@@ -8,7 +8,7 @@ set(deepseek_package_dir "${CMAKE_INSTALL_DATADIR}/cmake/deepseek")
 
 install(TARGETS deepseek deepseek_native EXPORT deepseek-targets FILE_SET HEADERS)
 install(EXPORT deepseek-targets NAMESPACE deepseek:: DESTINATION "${deepseek_package_dir}")
-foreach(component IN ITEMS cpu files app)
+foreach(component IN ITEMS cpu cuda files app)
     # One export per component, so that a user without its dependencies can still have the others.
     if(TARGET deepseek_${component})
         install(TARGETS deepseek_${component} EXPORT deepseek-${component}-targets FILE_SET HEADERS)

@@ -3,6 +3,7 @@
 #   deepseek::deepseek  models, layers, training, generation: a C++20 compiler and nothing else
 #   deepseek::cpu       adds the Cpu backend: Eigen, threads
 #   deepseek::cpu_compiled  the same, its operations compiled once for a program instead of in every file that trains
+#   deepseek::cuda      adds the Cuda backend, for files that nvcc compiles: CUDA Toolkit 12 or newer
 #   deepseek::files     adds tokenizers, token files, checkpoints: nlohmann_json, PCRE2
 #   deepseek::native    the flags that make it fast on the machine that compiles: for programs, linked by their choice
 #   deepseek::app       adds the programs `train` and `generate` for a model of one's own: CLI11, libedit
@@ -69,6 +70,16 @@ if(DEEPSEEK_CPU)
     target_compile_definitions(deepseek_cpu_compiled INTERFACE DEEPSEEK_CPU_COMPILED)
     target_sources(deepseek_cpu_compiled INTERFACE
         "$<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/src/cpu_compiled.cpp>")
+endif()
+
+if(DEEPSEEK_CUDA)
+    deepseek_find(CUDAToolkit nvidia-cuda-toolkit DEEPSEEK_CUDA 12)
+    file(GLOB_RECURSE deepseek_cuda_headers CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/include/deepseek/*.cuh")
+    deepseek_add_part(deepseek_cuda cuda ${deepseek_cuda_headers})
+    set_target_properties(deepseek_cuda PROPERTIES VERIFY_INTERFACE_HEADER_SETS OFF)  # no C++ compiler knows them
+    target_link_libraries(deepseek_cuda INTERFACE deepseek CUDA::cudart_static)
+    # As an option, because CMake before 3.26 does not know that nvcc knows it.
+    target_compile_options(deepseek_cuda INTERFACE "$<$<COMPILE_LANGUAGE:CUDA>:-std=c++20>")
 endif()
 
 if(DEEPSEEK_FILES)

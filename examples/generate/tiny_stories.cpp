@@ -6,4 +6,4 @@
 namespace ds = deepseek;
 
 template std::unique_ptr<ds::app::LanguageModel> ds::app::load_language_model<deepseek_examples::TinyStories>(
-    std::filesystem::path const&, int, ds::index_t);
+    std::filesystem::path const&, ds::app::Placement const&, ds::index_t);

@@ -93,8 +93,9 @@ public:
         StepReport<depth> report{.losses = {.main = values_[0], .balance = values_[kBalance]},
                                  .norm = std::sqrt(values_[kSquares]),
                                  .tokens = static_cast<index_t>(values_[kTokens])};
-        for (std::size_t k = 0; k < depth; ++k) {
-            report.losses.mtp[k] = values_[k + 1];
+        auto const* value = values_.data();
+        for (auto& loss : report.losses.mtp) {
+            loss = *++value;
         }
         return report;
     }

@@ -8,6 +8,7 @@
 #include <deepseek/train/options.hpp>
 #include <deepseek/train/progress.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 
@@ -29,9 +30,9 @@ StepReport<StepSums<M, T, B>::depth> clip(B& be, StepSums<M, T, B>& sums, TrainO
     auto report = sums.report();
     report.step = step;
     report.total_loss = report.losses.main + report.losses.balance;
+    auto const depth = static_cast<double>(std::max<std::size_t>(1, report.losses.mtp.size()));
     for (auto const loss : report.losses.mtp) {
-        report.total_loss +=
-            options.mtp_weight_at(step) / static_cast<double>(report.losses.mtp.size()) * loss;
+        report.total_loss += options.mtp_weight_at(step) / depth * loss;
     }
     report.rate = options.schedule(step);
     if (options.clip_norm > 0 && report.norm > options.clip_norm) {

@@ -36,8 +36,9 @@ public:
         std::array<double, Depth + 2> values{};
         backend_->copy_to_host(values.data(), sums_.data(), sums_.bytes());
         Losses<Depth> losses{.main = values[0], .balance = values[Depth + 1]};
-        for (std::size_t k = 0; k < Depth; ++k) {
-            losses.mtp[k] = values[k + 1];
+        auto const* value = values.data();
+        for (auto& loss : losses.mtp) {
+            loss = *++value;
         }
         return losses;
     }

@@ -50,6 +50,7 @@ struct GenerateSettings {
     bool json = false;
     bool begin_token = true;  ///< put the begin-of-text token, or that between documents, before the prompt
     std::string perplexity;   ///< file to score instead of generating
+    std::string device = "cpu";
     int threads = 0;
 };
 

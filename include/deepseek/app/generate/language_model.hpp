@@ -2,6 +2,7 @@
 #ifndef DEEPSEEK_APP_GENERATE_LANGUAGE_MODEL_HPP
 #define DEEPSEEK_APP_GENERATE_LANGUAGE_MODEL_HPP
 
+#include <deepseek/app/device.hpp>
 #include <deepseek/app/model_facts.hpp>
 #include <deepseek/core/index.hpp>
 
@@ -32,10 +33,15 @@ public:
 /// Loads a model of type M; `context` is the most tokens of a text, 0: the model's. Defined in model.hpp; every model
 /// has a translation unit of its own, so that they compile side by side.
 ///
-/// Errors:    FileError, FormatError: of the directory's files
+/// Errors:    FileError, FormatError: of the directory's files; Error if the program lacks the device or the machine has none
 template <class M>
-std::unique_ptr<LanguageModel> load_language_model(std::filesystem::path const& directory, int threads,
-                                                   index_t context);
+std::unique_ptr<LanguageModel> load_language_model(std::filesystem::path const& directory,
+                                                   Placement const& place, index_t context);
+
+/// The same on a CUDA GPU. Defined in cuda.cuh.
+template <class M>
+std::unique_ptr<LanguageModel> load_language_model_on_cuda(std::filesystem::path const& directory,
+                                                           index_t context);
 
 }  // namespace deepseek::inline DEEPSEEK_ABI::app
 

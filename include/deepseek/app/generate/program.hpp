@@ -3,6 +3,7 @@
 #define DEEPSEEK_APP_GENERATE_PROGRAM_HPP
 
 #include <deepseek/app/cli.hpp>
+#include <deepseek/app/device.hpp>
 #include <deepseek/app/generate/generation.hpp>
 #include <deepseek/app/generate/language_model.hpp>
 #include <deepseek/app/instruction_set.hpp>
@@ -37,7 +38,7 @@ namespace deepseek::inline DEEPSEEK_ABI::app {
 struct Generatable {
     KnownModel known;
     format::HuggingFaceConfig config;  ///< by which a directory's config.json is recognised
-    std::unique_ptr<LanguageModel> (*load)(std::filesystem::path const& directory, int threads,
+    std::unique_ptr<LanguageModel> (*load)(std::filesystem::path const& directory, Placement const& place,
                                            index_t context);
 };
 
@@ -85,6 +86,11 @@ inline void add_flags(Program& program, GenerateSettings& s, std::string& prompt
     program
         .add_option("-c,--ctx-size", s.context, "tokens of prompt and reply together; 0: the model's context")
         ->check(in_range<index_t>(0, kMostTokens))
+        ->group("Model");
+    program
+        .add_option("--device", s.device,
+                    "what computes: cpu, cuda, or emulated, a GPU that the processor plays")
+        ->check(CLI::IsMember({"cpu", "emulated", "cuda"}).description(""))
         ->group("Model");
     program.add_option("-t,--threads", s.threads, "0: as many as the machine has")
         ->check(in_range(0, 1024))
@@ -177,8 +183,9 @@ inline int generate(Program const& program, GenerateSettings settings, std::stri
     if (auto const why = slow_build(); !why.empty()) {
         std::fprintf(stderr, "warn    %s\n", why.c_str());
     }
-    Generation generation(settings, model.load(directory, settings.threads, settings.context), tokenizer,
-                          begin, end);
+    Generation generation(
+        settings, model.load(directory, {device_called(settings.device), settings.threads}, settings.context),
+        tokenizer, begin, end);
     if (!settings.perplexity.empty()) {
         generation.score();
     } else if (settings.interactive) {

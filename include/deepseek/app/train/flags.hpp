@@ -3,6 +3,7 @@
 #define DEEPSEEK_APP_TRAIN_FLAGS_HPP
 
 #include <deepseek/app/cli.hpp>
+#include <deepseek/app/device.hpp>
 #include <deepseek/app/known_model.hpp>
 #include <deepseek/app/train/settings.hpp>
 #include <deepseek/core/error.hpp>
@@ -93,6 +94,9 @@ public:
         saved_switch("Run", "--overfit", s.overfit, "train on the first batch again and again");
         program.add_flag("--dry-run", s.dry_run, "say what the run would take, and end")->group("Run");
 
+        own("Machine", "--device", s.device,
+            "what computes: cpu, cuda, or emulated, a GPU that the processor plays")
+            ->check(CLI::IsMember({"cpu", "emulated", "cuda"}).description(""));
         own("Machine", "--threads", s.threads, "0: as many as the machine has")->check(in_range(0, 1024));
         saved("Machine", "--dtype", s.dtype,
               "type of activations and of the weights they meet: float32 or bf16; what is learned is float32")

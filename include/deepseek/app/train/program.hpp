@@ -3,6 +3,7 @@
 #define DEEPSEEK_APP_TRAIN_PROGRAM_HPP
 
 #include <deepseek/app/cli.hpp>
+#include <deepseek/app/device.hpp>
 #include <deepseek/app/interrupt.hpp>
 #include <deepseek/app/known_model.hpp>
 #include <deepseek/app/shell_word.hpp>
@@ -149,7 +150,8 @@ inline void train(TrainFlags& flags, TrainSettings& settings, std::string const&
     auto const resumed = checkpoint_to_resume(flags, settings);
     auto const& model = complete(flags, settings, resumed, models);
     TrainRequest request{settings, train_options(settings), flags.saved_flags(), resumed, program, nullptr};
-    Computing const computing{.bf16 = settings.dtype == "bf16", .threads = settings.threads};
+    Computing const computing{.bf16 = settings.dtype == "bf16",
+                              .place = {device_called(settings.device), settings.threads}};
     if (settings.dry_run) {
         return describe_run(request, *model.make(request.options, computing));
     }

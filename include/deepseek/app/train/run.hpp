@@ -251,8 +251,8 @@ inline void Run::run() {
         return;
     }
     peak_ = training_->gemm_peak();
-    log_.fact("machine", message(training_->threads(), " threads, compiled for ", compiled_instructions(),
-                                 "; matrix products at ", short_number(peak_, "FLOP/s")));
+    log_.fact("machine",
+              message(training_->machine(), "; matrix products at ", short_number(peak_, "FLOP/s")));
     if (auto const why = slow_build(); !why.empty()) {
         log_.warn(why);
     }
@@ -540,7 +540,7 @@ inline void describe_run(TrainRequest const& request, Training& training) {
              message(settings.steps == 0 ? "as long as --max-minutes says"
                                          : short_duration(tokens_in_all * per_token) + " on this machine",
                      ", ", short_number(1 / per_token), " tok/s in a probe of ", tried, " tokens with ",
-                     training.threads(), " threads"));
+                     training.machine()));
 }
 
 }  // namespace deepseek::inline DEEPSEEK_ABI::app

@@ -55,6 +55,7 @@ struct TrainSettings {
     std::string out;
     std::string resume;
     double max_minutes = 0;  ///< 0: no limit
+    std::string device = "cpu";
     int threads = 0;
     std::string jsonl;
     bool quiet = false;

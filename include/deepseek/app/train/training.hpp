@@ -2,6 +2,7 @@
 #ifndef DEEPSEEK_APP_TRAIN_TRAINING_HPP
 #define DEEPSEEK_APP_TRAIN_TRAINING_HPP
 
+#include <deepseek/app/device.hpp>
 #include <deepseek/app/model_facts.hpp>
 #include <deepseek/core/batch.hpp>
 #include <deepseek/core/index.hpp>
@@ -23,7 +24,7 @@ namespace deepseek::inline DEEPSEEK_ABI::app {
 /// What a trainer computes with. Weights, gradients and moments are float in any case.
 struct Computing {
     bool bf16 = false;  ///< activations, and the weights that they meet
-    int threads = 0;    ///< 0: as many as the machine has
+    Placement place{};
 };
 
 /// What one optimizer step did.
@@ -63,7 +64,8 @@ public:
     virtual ~Training() = default;
 
     virtual ModelFacts facts() const = 0;
-    virtual int threads() const = 0;
+    /// What computes, in a few words.
+    virtual std::string machine() = 0;
     /// Measures the speed of matrix products, in FLOP/s.
     virtual double gemm_peak() = 0;
 
@@ -89,8 +91,14 @@ public:
 
 /// A model of type M to train. Defined in model.hpp; every model has a translation unit of its own, so that they
 /// compile side by side.
+///
+/// Errors:    Error if the program lacks the device or the machine has none
 template <class M>
 std::unique_ptr<Training> make_training(TrainOptions const& options, Computing const& computing);
+
+/// The same on a CUDA GPU. Defined in cuda.cuh.
+template <class M>
+std::unique_ptr<Training> make_training_on_cuda(TrainOptions const& options, Computing const& computing);
 
 }  // namespace deepseek::inline DEEPSEEK_ABI::app
 

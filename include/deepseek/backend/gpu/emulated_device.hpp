@@ -91,6 +91,8 @@ public:
         expects(options.memory > 0, "emulated device: a memory of ", options.memory, " bytes");
     }
 
+    static constexpr char const* name() { return "emulated device"; }
+
     std::byte* allocate(index_t bytes) { return memory_.allocate(bytes); }
     /// An exception from the work that is done first is kept for the next wait.
     void deallocate(std::byte* memory, index_t) noexcept {
