@@ -62,6 +62,7 @@ struct Model {
     ScratchDirectory directory;
     std::map<std::string, std::vector<index_t>> shapes;
     std::map<std::string, std::vector<float>> values;
+    std::map<std::string, std::vector<std::byte>> float8;  // of these names, instead
 
     Model() {
         shapes["model.embed_tokens.weight"] = shapes["lm_head.weight"] = {10, kWidth};
@@ -102,8 +103,12 @@ struct Model {
     TensorSource source() const {
         std::vector<OutputTensor> tensors;
         for (auto const& [name, shape] : shapes) {
-            tensors.push_back(
-                output_tensor(name, DType::f32, shape, std::as_bytes(std::span(values.at(name)))));
+            if (auto const at = float8.find(name); at != float8.end()) {
+                tensors.push_back(output_tensor(name, DType::f8_e4m3, shape, at->second));
+            } else {
+                tensors.push_back(
+                    output_tensor(name, DType::f32, shape, std::as_bytes(std::span(values.at(name)))));
+            }
         }
         write_safetensors(directory / "model.safetensors", tensors);
         return TensorSource::open(directory.path());
@@ -210,6 +215,43 @@ TEST_CASE("GGUF: heads' keys are transposed, values follow, experts lie one behi
     CHECK(file.values.at("blk.1.ffn_down_exps.weight") == stacked);
 }
 
+TEST_CASE("GGUF: stacked experts and FP8 weights are read as loading reads them") {
+    Model const plain;
+    Model other;
+    std::string const mlp = "model.layers.1.mlp.experts.";
+    other.shapes[mlp + "gate_up_proj"] = {kExperts, 2 * kHidden, kWidth};
+    other.shapes[mlp + "down_proj"] = {kExperts, kWidth, kHidden};
+    for (index_t e = 0; e < kExperts; ++e) {
+        for (std::string const part : {"gate", "up", "down"}) {
+            auto const name = message(mlp, e, ".", part, "_proj.weight");
+            auto const& one = plain.values.at(name);
+            auto& all = other.values[mlp + (part == "down" ? "down_proj" : "gate_up_proj")];
+            all.insert(all.end(), one.begin(), one.end());
+            other.shapes.erase(name);
+        }
+    }
+    std::string const name = "model.layers.0.self_attn.o_proj.weight";
+    auto& codes = other.float8[name];
+    for (index_t i = 0; i < kWidth * kHeads * kValue; ++i) {
+        codes.push_back(static_cast<std::byte>(0x38 + i % 8));  // 1, 1.125, …
+    }
+    other.shapes[name + "_scale_inv"] = {1, 1};
+    other.values[name + "_scale_inv"] = {2.5F};
+
+    auto const source = plain.source();
+    auto const stacked = other.source();
+    Written const expected(small_config(), source);
+    Written const actual(small_config(), stacked);
+    for (std::string const part : {"gate", "up", "down"}) {
+        auto const tensor = "blk.1.ffn_" + part + "_exps.weight";
+        CHECK(actual.values.at(tensor) == expected.values.at(tensor));
+    }
+    auto const& weights = actual.values.at("blk.0.attn_output.weight");
+    for (std::size_t i = 0; i < weights.size(); ++i) {
+        CHECK(weights[i] == 2.5F * (1 + static_cast<float>(i % 8) / 8));
+    }
+}
+
 TEST_CASE("GGUF: rotated halves become neighbouring pairs, in queries and in the shared key") {
     Model const model;
     auto config = small_config();
@@ -253,10 +295,12 @@ TEST_CASE("GGUF: all tensors that do not fit are named, and one that is not fini
     model.shapes.erase("model.norm.weight");
     model.shapes["model.layers.0.self_attn.o_proj.weight"] = {kHeads * kValue, kWidth};
     auto const source = model.source();
-    CHECK_THROWS_WITH_AS(gguf_tensors(small_config(), source, GgmlType::f32),
-                         doctest::Contains("2 problems:\n  'model.norm.weight': missing, expected [64]\n  "
-                                           "'model.layers.0.self_attn.o_proj.weight': expected [64, 48] of "),
-                         FormatError);
+    CHECK_THROWS_WITH_AS(
+        gguf_tensors(small_config(), source, GgmlType::f32),
+        doctest::Contains(
+            "2 problems:\n  'model.norm.weight': missing, expected [64]\n  "
+            "'model.layers.0.self_attn.o_proj.weight': expected shape [64, 48], found [48, 64]"),
+        FormatError);
     Model spoiled;
     spoiled.values["lm_head.weight"][70] = std::numeric_limits<float>::quiet_NaN();
     auto const opened = spoiled.source();

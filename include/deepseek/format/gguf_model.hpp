@@ -9,21 +9,21 @@
 #include <deepseek/format/gguf_writer.hpp>
 #include <deepseek/format/huggingface.hpp>
 #include <deepseek/format/messages.hpp>
-#include <deepseek/format/safetensors.hpp>
+#include <deepseek/format/model_tensors.hpp>
+#include <deepseek/format/stored_tensor.hpp>
 #include <deepseek/format/tensor_source.hpp>
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <functional>
-#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
-// A Hugging Face model directory as llama.cpp's architecture `deepseek2` knows it: names, extents, and the keys that say
+// A Hugging Face model directory, FP8 and stacked experts included, as llama.cpp's architecture `deepseek2` knows it: names, extents, and the keys that say
 // how to compute. No model type is needed: tensors go from file to file.
 //
 // That architecture computes attention over the latent cache, in the absorbed form: of every head it wants the part of
@@ -157,11 +157,33 @@ inline void add_model_metadata(GgufMetadata& metadata, HuggingFaceConfig const& 
 
 namespace detail {
 
+// Rows of a matrix, wherever files have it and as whatever.
+class StoredRows {
+public:
+    explicit StoredRows(StoredTensor const& stored) : stored_(stored) {}
+
+    // As many elements as `out` has, from the beginning of a row on.
+    void read(index_t row, std::span<float> out) {
+        if (scales_.empty()) {
+            scales_ = stored_scales(stored_);
+        }
+        read_stored<float>(stored_, scales_, row * stored_.cols, out);
+    }
+
+private:
+    StoredTensor stored_;
+    std::vector<float> scales_;  // of FP8; there are none before they are needed
+};
+
 // Collects the tensors of a model, and what is wrong with them.
 class GgufTensors {
 public:
     GgufTensors(HuggingFaceConfig const& config, TensorSource const& source, GgmlType type)
-        : config_(config), c_(canonical(config)), source_(&source), type_(type) {}
+        : config_(config), c_(canonical(config)), source_(&source), type_(type) {
+        if (config.quantization && config.quantization->weight_block_size.size() == 2) {
+            blocks_ = {config.quantization->weight_block_size[0], config.quantization->weight_block_size[1]};
+        }
+    }
 
     std::vector<GgufTensor> build() {
         add("token_embd.weight", "model.embed_tokens.weight", c_.vocab_size, c_.hidden_size);
@@ -183,7 +205,7 @@ public:
     }
 
 private:
-    // One row of a tensor as it is written.
+    // One row of a tensor as it is written; may keep what it read.
     using Row = std::function<void(index_t row, std::span<float> values)>;
 
     void add_block(index_t layer) {
@@ -226,26 +248,24 @@ private:
         add("ffn_down_shexp.weight", "mlp.shared_experts.down_proj.weight", width, shared);
     }
 
-    // A matrix [rows, cols] as it is; a vector where cols is 0.
-    void add(std::string_view to, std::string_view from, index_t rows, index_t cols = 0) {
-        auto const* const tensor = find(from, rows, cols);
-        if (cols > 0) {
-            emplace(to, {cols, rows}, [=](index_t row, std::span<float> out) { read(*tensor, row, out); });
-        } else {
-            emplace(to, {rows}, [=](index_t, std::span<float> out) { read(*tensor, 0, out); });
-        }
+    // A matrix [rows, cols] as it is; a vector where cols is 1.
+    void add(std::string_view to, std::string_view from, index_t rows, index_t cols = 1) {
+        auto extents = cols == 1 ? std::vector<index_t>{rows} : std::vector<index_t>{cols, rows};
+        emplace(to, std::move(extents),
+                [matrix = find(from, rows, cols)](index_t row, std::span<float> out) mutable {
+                    matrix.read(row, out);
+                });
     }
 
     // A matrix whose rows are `heads` times `height`, the last of each being rotated: in neighbouring pairs there.
     void add_rotated(std::string_view to, std::string_view from, index_t heads, index_t height,
                      index_t cols) {
-        auto const* const tensor = find(from, heads * height, cols);
         auto const rope = c_.rope_interleave ? 0 : c_.qk_rope_head_dim;  // rows to reorder
-        emplace(to, {cols, heads * height}, [=](index_t row, std::span<float> out) {
-            auto const place = row % height - (height - rope);  // among the rotated
-            auto const source = place < 0 ? row : row - place + place / 2 + place % 2 * (rope / 2);
-            read(*tensor, source, out);
-        });
+        emplace(to, {cols, heads * height},
+                [=, matrix = find(from, heads * height, cols)](index_t row, std::span<float> out) mutable {
+                    auto const place = row % height - (height - rope);  // among the rotated
+                    matrix.read(place < 0 ? row : row - place + place / 2 + place % 2 * (rope / 2), out);
+                });
     }
 
     // Of kv_b_proj every head's keys, transposed, and every head's values.
@@ -254,46 +274,48 @@ private:
         auto const rank = c_.kv_lora_rank;
         auto const nope = c_.qk_nope_head_dim;
         auto const value = c_.v_head_dim;
-        auto const* const tensor = find("self_attn.kv_b_proj.weight", heads * (nope + value), rank);
-        auto const keys = std::make_shared<std::vector<float>>();  // of the head at hand
-        emplace("attn_k_b.weight", {nope, rank, heads}, [=](index_t row, std::span<float> out) {
-            auto const column = row % rank;
-            if (column == 0) {
-                keys->resize(static_cast<std::size_t>(nope * rank));
-                read_rows(*tensor, row / rank * (nope + value), rank, *keys);
-            }
-            for (std::size_t i = 0; i < out.size(); ++i) {
-                out[i] = (*keys)[i * static_cast<std::size_t>(rank) + static_cast<std::size_t>(column)];
-            }
-        });
-        emplace("attn_v_b.weight", {rank, value, heads}, [=](index_t row, std::span<float> out) {
-            read(*tensor, row / value * (nope + value) + nope + row % value, out);
-        });
+        auto const matrix = find("self_attn.kv_b_proj.weight", heads * (nope + value), rank);
+        emplace("attn_k_b.weight", {nope, rank, heads},
+                [=, matrix = matrix, keys = std::vector<float>()](index_t row, std::span<float> out) mutable {
+                    auto const column = row % rank;
+                    if (column == 0) {  // of the next head
+                        keys.resize(static_cast<std::size_t>(nope * rank));
+                        matrix.read(row / rank * (nope + value), keys);
+                    }
+                    for (std::size_t i = 0; i < out.size(); ++i) {
+                        out[i] = keys[i * static_cast<std::size_t>(rank) + static_cast<std::size_t>(column)];
+                    }
+                });
+        emplace("attn_v_b.weight", {rank, value, heads},
+                [=, matrix = matrix](index_t row, std::span<float> out) mutable {
+                    matrix.read(row / value * (nope + value) + nope + row % value, out);
+                });
     }
 
     // One matrix [rows, cols] of every expert.
     void add_experts(std::string_view to, std::string_view part, index_t rows, index_t cols) {
-        std::vector<FileTensor const*> experts;
+        std::vector<StoredRows> experts;
         for (index_t e = 0; e < c_.n_routed_experts; ++e) {
             experts.push_back(find(message("mlp.experts.", e, ".", part, ".weight"), rows, cols));
         }
-        emplace(to, {cols, rows, c_.n_routed_experts}, [=](index_t row, std::span<float> out) {
-            read(*experts[static_cast<std::size_t>(row / rows)], row % rows, out);
-        });
+        emplace(to, {cols, rows, c_.n_routed_experts},
+                [=, experts = std::move(experts)](index_t row, std::span<float> out) mutable {
+                    experts[static_cast<std::size_t>(row / rows)].read(row % rows, out);
+                });
     }
 
-    FileTensor const* find(std::string_view name, index_t rows, index_t cols) {
-        auto const full = from_ + std::string(name);
-        auto const* const tensor = source_->find(full);
-        auto const shape = cols > 0 ? std::vector<index_t>{rows, cols} : std::vector<index_t>{rows};
-        if (tensor == nullptr) {
-            problems_.push_back(message(in_quotes(full), ": missing, expected ", to_string(shape)));
-        } else if (tensor->shape != shape || !decodable(tensor->dtype)) {
-            problems_.push_back(message(in_quotes(full), ": expected ", to_string(shape),
-                                        " of F64, F32, F16 or BF16, found ", to_string(tensor->shape), " of ",
-                                        format::name(tensor->dtype)));
+    StoredRows find(std::string_view name, index_t rows, index_t cols) {
+        ModelTensor const wanted{from_ + std::string(name), DType::f32, false, rows, cols,
+                                 c_.n_routed_experts,       nullptr};
+        auto const stored = find_stored(*source_, wanted, blocks_);
+        if (stored.tensor == nullptr) {
+            problems_.push_back(
+                message(in_quotes(wanted.name), ": missing, expected ", to_string(wanted.shape())));
+        } else {
+            auto const misfit = misfits(stored, wanted);
+            problems_.insert(problems_.end(), misfit.begin(), misfit.end());
         }
-        return tensor;
+        return StoredRows(stored);
     }
 
     // Vectors, and the router, whose logits decide, stay as exact as they are. A row that is no whole number of blocks
@@ -330,21 +352,11 @@ private:
         tensors_.push_back({std::move(full), type, std::move(extents), std::move(produce)});
     }
 
-    static void read(FileTensor const& tensor, index_t row, std::span<float> out) {
-        read_rows(tensor, row, static_cast<index_t>(out.size()), out);
-    }
-    // As many elements as `out` has, from the beginning of a row on.
-    static void read_rows(FileTensor const& tensor, index_t row, index_t cols, std::span<float> out) {
-        auto const width = static_cast<std::size_t>(bits(tensor.dtype) / 8);
-        decode<float>(tensor.dtype,
-                      tensor.bytes.subspan(static_cast<std::size_t>(row * cols) * width, out.size() * width),
-                      out);
-    }
-
     HuggingFaceConfig config_;
     HuggingFaceConfig c_;  // canonical
     TensorSource const* source_;
     GgmlType type_;
+    Float8Blocks blocks_;
     std::string from_, to_;  // prefixes of names
     std::vector<GgufTensor> tensors_;
     std::vector<std::string> problems_;
