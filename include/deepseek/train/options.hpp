@@ -71,8 +71,6 @@ struct TrainOptions {
         amount(adamw.epsilon, "epsilon");
         // Weights that never had a gradient would be divided by it.
         expects(adamw.epsilon > 0, "TrainOptions: epsilon is 0, expected more");
-        expects(adamw.epsilon > 0,
-                "TrainOptions: epsilon is 0: weights without a gradient would become 0 / 0");
         amount(adamw.weight_decay, "weight_decay");
         amount(clip_norm, "clip_norm");
         amount(mtp_weight, "mtp_weight");
