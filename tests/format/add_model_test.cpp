@@ -2,6 +2,7 @@
 // Types that deepseek_add_model makes of the files in tests/models.
 #include <deepseek/format/config.hpp>
 #include <deepseek/format/huggingface.hpp>
+#include <deepseek/format/model_parts.hpp>
 #include <deepseek/model/presets.hpp>
 #include <deepseek/models/deepseek_v3.hpp>
 #include <deepseek/models/dense.hpp>
@@ -16,6 +17,8 @@
 #include "support/data.hpp"
 #include <doctest/doctest.h>
 
+#include <array>
+#include <cstddef>
 #include <filesystem>
 #include <string>
 #include <type_traits>
@@ -80,6 +83,18 @@ std::string differences(std::filesystem::path const& file) {
     return text;
 }
 
+template <class M>
+void check_counts(std::filesystem::path const& file) {
+    ds::index_t total = 0;
+    ds::index_t active = 0;
+    for (auto const& count : format::parameter_counts(format::read_config(file))) {
+        total += count.total;
+        active += count.active;
+    }
+    CHECK(total == ds::param_count<M>);
+    CHECK(active == ds::active_param_count<M>);
+}
+
 }  // namespace
 
 TEST_CASE("deepseek_add_model: the type is the model that reading the file finds") {
@@ -101,4 +116,39 @@ TEST_CASE("deepseek_add_model: the published files are the models in tests/model
     CHECK(differences<models::deepseek_v3>(*folder / "DeepSeek-V3").empty());
     CHECK(differences<models::deepseek_v3>(*folder / "DeepSeek-R1").empty());
     CHECK(differences<models::moonlight>(*folder / "Moonlight-16B-A3B").empty());
+}
+
+TEST_CASE("parameter_counts: config.json says as many parameters as the type has") {
+    auto const folder = deepseek_tests::source_dir() / "tests" / "models";
+    check_counts<models::deepseek_v3>(folder / "deepseek_v3.json");
+    check_counts<models::v2_lite>(folder / "v2_lite.json");
+    check_counts<models::moonlight>(folder / "moonlight.json");
+    check_counts<models::kimi_like>(folder / "kimi_like.json");
+    check_counts<models::extended>(folder / "extended.json");
+    check_counts<models::dense>(folder / "dense.json");
+}
+
+TEST_CASE("parameter_counts: numbers that cannot be are refused, not multiplied") {
+    format::HuggingFaceConfig config;
+    config.num_hidden_layers = ds::index_t{1} << 40;
+    CHECK_THROWS_AS(format::parameter_counts(config), ds::FormatError);
+    config.num_hidden_layers = ds::index_t{1} << 30;
+    CHECK_THROWS_AS(format::parameter_counts(config), ds::FormatError);
+}
+
+TEST_CASE("part_of: every tensor of a type belongs to the part that its name says") {
+    using M = models::kimi_like;
+    auto const counts = format::parameter_counts(format::config_of<M>());
+    std::array<ds::index_t, format::kModelParts> elements{};
+    for (auto const& tensor : format::detail::model_tensors<M, float>(nullptr, "", format::Which::learned)) {
+        elements[static_cast<std::size_t>(format::part_of(tensor.name, M::layers))] += tensor.size();
+    }
+    for (std::size_t i = 0; i < elements.size(); ++i) {
+        CAPTURE(format::name(static_cast<format::ModelPart>(i)));
+        CHECK(elements[i] == counts[i].total);
+    }
+    CHECK(format::part_of("model.layers.61.shared_head.head.weight", 61) == format::ModelPart::other);
+    CHECK(format::part_of("model.layers.3.mlp.experts.gate_up_proj", 61) == format::ModelPart::experts);
+    CHECK(format::part_of("model.layers.3.mlp.experts.gate_up_proj_scale_inv", 61) ==
+          format::ModelPart::other);
 }
