@@ -6,9 +6,11 @@
 #include <deepseek/core/slot.hpp>
 #include <deepseek/core/visit.hpp>
 #include <deepseek/layers/linear.hpp>
+#include <deepseek/ops/arguments/rope.hpp>
 #include <deepseek/ops/attention.hpp>
 #include <deepseek/ops/matmul.hpp>
 #include <deepseek/ops/rope.hpp>
+#include <deepseek/ops/rotary_table.hpp>
 
 #include "norm.hpp"
 #include "sizes.hpp"

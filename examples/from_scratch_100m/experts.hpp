@@ -11,7 +11,7 @@
 #include <deepseek/ops/bias.hpp>
 #include <deepseek/ops/dispatch.hpp>
 #include <deepseek/ops/grouped_matmul.hpp>
-#include <deepseek/ops/route.hpp>
+#include <deepseek/ops/route_pairs.hpp>
 #include <deepseek/ops/swiglu.hpp>
 
 #include "sizes.hpp"
@@ -130,9 +130,8 @@ struct Experts {
         // The softmax of all logits, divided by its sum over the chosen, is that of the chosen logits.
         Router::forward(be, p.router, x, logits);
         ds::ops::add_bias(be, logits, p.expert_bias);
-        ds::ops::route(be, logits, nullptr, chosen, gates,
-                       {.scoring = ds::Scoring::softmax, .normalize = true, .bias = false});
-        ds::ops::dispatch<S.experts>(be, plan, chosen);
+        ds::ops::route_pairs(be, plan, logits, nullptr, chosen, gates,
+                             {.scoring = ds::Scoring::softmax, .normalize = true, .bias = false});
 
         ds::ops::gather_pairs<S.top_k>(be, inputs, x, plan.pair_at);
         expert_linear(be, p.gate, inputs, gate, plan);

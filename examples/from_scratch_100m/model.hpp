@@ -10,9 +10,10 @@
 #include <deepseek/core/slot.hpp>
 #include <deepseek/core/visit.hpp>
 #include <deepseek/layers/linear.hpp>
-#include <deepseek/ops/cross_entropy.hpp>
 #include <deepseek/ops/elementwise.hpp>
 #include <deepseek/ops/embedding.hpp>
+#include <deepseek/ops/head_loss.hpp>
+#include <deepseek/ops/matmul.hpp>
 #include <deepseek/ops/reduce.hpp>
 #include <deepseek/ops/shift.hpp>
 
@@ -272,8 +273,7 @@ private:
             auto const scope = be.scratch().scope();
             auto scores = be.scratch().template rows<T, vocabulary>(count);           // [count, vocabulary]
             auto losses = be.scratch().template rows<ds::accumulate_t<T>, 1>(count);  // [count]
-            logits(be, p, scores, h.slice(begin, count));
-            ds::ops::cross_entropy_loss(be, scores, targets + begin, losses);
+            ds::ops::head_loss(be, losses, scores, h.slice(begin, count), p.tokens, targets + begin);
             ds::ops::add_sum(be, loss, losses, scale / static_cast<double>(h.rows));
         }
     }
