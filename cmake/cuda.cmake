@@ -83,7 +83,7 @@ if(KIND STREQUAL "kernels")
     file(GLOB ptx_file "${FOLDER}/kept/*compute_120*.ptx")
     file(READ "${ptx_file}" ptx)
     foreach(kernel IN ITEMS SwiGLU SwiGLUBackward Matmul GroupedMatmul GroupedGradient RmsNorm RmsNormInput CrossEntropy
-            Attention AttentionQueryGradient AttentionKeyGradient)
+            Attention AttentionQueryGradient AttentionKeyGradient AdamW BlockSquares AddSum)
         if(NOT ptx MATCHES "[.]entry [^(]*${kernel}I")
             message(FATAL_ERROR "${ptx_file} has no kernel of ${kernel}")
         endif()

@@ -4,14 +4,19 @@
 #include <deepseek/backend/emulated.hpp>
 #include <deepseek/core/error.hpp>
 #include <deepseek/core/random.hpp>
+#include <deepseek/core/segments.hpp>
 #include <deepseek/core/view.hpp>
+#include <deepseek/ops/adamw.hpp>
 #include <deepseek/ops/arguments/attention.hpp>
 #include <deepseek/ops/attention.hpp>
 #include <deepseek/ops/call.hpp>
+#include <deepseek/ops/convert.hpp>
 #include <deepseek/ops/cross_entropy.hpp>
 #include <deepseek/ops/grouped_matmul.hpp>
 #include <deepseek/ops/matmul.hpp>
+#include <deepseek/ops/reduce.hpp>
 #include <deepseek/ops/rms_norm.hpp>
+#include <deepseek/ops/swiglu.hpp>
 
 #include "kernels/mutant_device.hpp"
 #include "support/placed.hpp"
@@ -230,6 +235,51 @@ struct AttentionBackward : Attention {
     }
 };
 
+struct SwiGLU {
+    static constexpr int kernels = 2, spare = 0;
+    index_t rows = 3, cols = 130;
+    bool with_act = true;
+    template <class B>
+    std::vector<double> run(B& be) const {
+        Placed act(be, rows, cols, 1), gate(be, rows, cols, 2, 3), up(be, rows, cols, 3),
+            dact(be, rows, cols, 4), again(be, rows, cols, 5);
+        ds::ops::call<ds::ops::SwiGLU>(be, act.to(), gate.from(), up.from());
+        ds::ops::call<ds::ops::SwiGLUBackward>(be, gate.to(), up.to(),
+                                               with_act ? again.to() : ds::Strided<double>{}, dact.from(),
+                                               gate.from(), up.from());
+        return results_of(act, gate, up, again);
+    }
+};
+
+struct Set {
+    static constexpr int kernels = 5, spare = 0;
+    std::vector<index_t> sizes{10, 8192, 8193, 1, 300};
+    template <class B>
+    std::vector<double> run(B& be) const {
+        std::vector<ds::Segment> table;
+        ds::Segments segments;
+        index_t end = 0;
+        for (auto const size : sizes) {  // with gaps between them, and every second decays
+            table.push_back({end + 5, size, segments.blocks, segments.elements, table.size() % 2 == 0});
+            segments.blocks += table.back().blocks();
+            segments.elements += size;
+            end += size + 5;
+        }
+        segments.count = static_cast<index_t>(table.size());
+        auto const placed = on(be, table);
+        segments.data = placed.data();
+        Placed weights(be, 1, end, 1), gradients(be, 1, end, 2), first(be, 1, end, 3),
+            second(be, 1, end, 4, 0), converted(be, 1, end, 5), total(be, 1, 1, 6), values(be, 1000, 1, 7);
+        ds::ops::call<ds::ops::AdamW>(
+            be, weights.to().data, gradients.from().data, first.to().data, second.to().data, segments,
+            ds::ops::AdamWConstants<double>{0.99, 0.01, 0.9, 0.95, 0.1, 0.05, 1.2, 1e-8, 0.5});
+        ds::ops::call<ds::ops::SumOfSquares>(be, total.to().data, gradients.from().data, segments);
+        ds::ops::call<ds::ops::AddSum>(be, total.to().data, values.from(), 0.25);
+        ds::ops::call<ds::ops::ConvertSet>(be, converted.to().data, segments, weights.from().data, segments);
+        return results_of(weights, first, second, converted, total);
+    }
+};
+
 /// Largest difference, relative to the larger of 1 and the largest expected magnitude; NaN where only one is NaN.
 double difference(std::vector<double> const& given, std::vector<double> const& expected) {
     if (given.size() != expected.size()) {
@@ -381,9 +431,18 @@ TEST_CASE("kernels: attention is its reference loop, on and off the edges of til
     check(documents);
 }
 
+TEST_CASE("kernels: SwiGLU, AdamW, sums and conversions over a set are their reference loops") {
+    for (index_t const cols : {1, 127, 128, 129}) {
+        check(SwiGLU{2, cols, true});
+        check(SwiGLU{2, cols, false});
+    }
+    check(Set{});
+    check(Set{{1}});
+}
+
 TEST_CASE(
-    "kernels: a barrier or shuffle that is missing is found, be it any of RMSNorm, cross-entropy and "
-    "products") {
+    "kernels: a barrier or shuffle that is missing is found, be it any of norms, losses, products and sums") {
+    check_faults(Set{});
     check_faults(RmsNorm{});
     check_faults(RmsNormBackward{});
     // Of logits so far apart the largest matters: without it exponentials overflow.

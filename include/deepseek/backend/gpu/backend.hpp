@@ -61,7 +61,13 @@ using Kernels = OperationList<ops::Matmul,             //
                               ops::CrossEntropy,       //
                               ops::CrossEntropyLoss,   //
                               ops::RmsNorm,            //
-                              ops::RmsNormBackward>;
+                              ops::RmsNormBackward,    //
+                              ops::SwiGLU,             //
+                              ops::SwiGLUBackward,     //
+                              ops::AdamW,              //
+                              ops::SumOfSquares,       //
+                              ops::AddSum,             //
+                              ops::ConvertSet>;
 
 /// Memory and a queue. Everything but allocate, download and wait may return before it is done; all of it happens in the
 /// order in which it was asked for. Sizes are positive.

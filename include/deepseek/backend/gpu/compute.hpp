@@ -6,11 +6,14 @@
 #include <deepseek/backend/operations.hpp>
 #include <deepseek/core/dtype.hpp>
 #include <deepseek/core/index.hpp>
+#include <deepseek/core/segments.hpp>
 #include <deepseek/core/view.hpp>
 #include <deepseek/kernels/attention.hpp>
 #include <deepseek/kernels/cross_entropy.hpp>
 #include <deepseek/kernels/matmul.hpp>
 #include <deepseek/kernels/rms_norm.hpp>
+#include <deepseek/kernels/set.hpp>
+#include <deepseek/kernels/swiglu.hpp>
 #include <deepseek/ops/arguments/attention.hpp>
 
 #include <cstdint>
@@ -118,6 +121,47 @@ void compute(ops::RmsNormBackward, Gpu<D, Own>& be, Strided<T> dx, G* dgain, Str
     be.for_blocks(ceil_div(x.cols, Total::kThreads), Total{dgain, partial, strips, x.cols});
     be.for_blocks(ceil_div(x.rows, Input::kRows),
                   Input{dx, dy, x, gain, inverse_rms, add});  // last: dx may be dy
+}
+
+// kernels/swiglu.hpp
+
+template <class D, class Own, class T>
+void compute(ops::SwiGLU, Gpu<D, Own>& be, Strided<T> act, Strided<T const> gate, Strided<T const> up) {
+    gpu::launch(be, kernels::SwiGLU<T>{act, gate, up});
+}
+
+template <class D, class Own, class T>
+void compute(ops::SwiGLUBackward, Gpu<D, Own>& be, Strided<T> dgate, Strided<T> dup, Strided<T> act,
+             Strided<T const> dact, Strided<T const> gate, Strided<T const> up) {
+    gpu::launch(be, kernels::SwiGLUBackward<T>{dgate, dup, act, dact, gate, up});
+}
+
+// kernels/set.hpp
+
+template <class D, class Own, class T, class Constants>
+void compute(ops::AdamW, Gpu<D, Own>& be, T* weights, T const* gradients, T* first, T* second,
+             Segments const& segments, Constants const& constants) {
+    be.for_blocks(segments.blocks,
+                  kernels::AdamW<T, Constants>{weights, gradients, first, second, segments, constants});
+}
+
+template <class D, class Own, class T>
+void compute(ops::SumOfSquares, Gpu<D, Own>& be, double* total, T const* set, Segments const& segments) {
+    auto const scope = be.scratch().scope();
+    auto* const partial = be.scratch().template take<double>(segments.blocks);
+    be.for_blocks(segments.blocks, kernels::BlockSquares<T>{partial, set, segments});
+    be.for_blocks(1, kernels::AddSum<double>{total, {partial, segments.blocks, 1, 1}, 1});
+}
+
+template <class D, class Own, class T>
+void compute(ops::AddSum, Gpu<D, Own>& be, double* total, Strided<T const> x, double factor) {
+    be.for_blocks(1, kernels::AddSum<T>{total, x, factor});
+}
+
+template <class D, class Own, class To, class From>
+void compute(ops::ConvertSet, Gpu<D, Own>& be, To* to, Segments const& to_segments, From const* from,
+             Segments const& from_segments) {
+    be.for_blocks(to_segments.blocks, kernels::ConvertSet<To, From>{to, to_segments, from, from_segments});
 }
 
 }  // namespace deepseek::inline DEEPSEEK_ABI
