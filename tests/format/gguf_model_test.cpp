@@ -364,9 +364,10 @@ TEST_CASE("GGUF: a model that llama.cpp would compute otherwise is refused, with
     CHECK(gguf_obstacles(small_config()).empty());
     using C = HuggingFaceConfig;
     refused([](C& c) { c.attention_bias = true; }, "attention_bias");
+    refused([](C& c) { c.v_head_dim = index_t{1} << 40; }, "v_head_dim: extents up to 16777216");
     refused([](C& c) { c.latent_norm_eps = 1e-5; }, "latent_norm_eps");
     refused([](C& c) { c.num_hidden_layers = 27; }, "of a model with 27");
-    refused([](C& c) { c.num_hidden_layers = 513; }, "at most 512");
+    refused([](C& c) { c.num_hidden_layers = index_t{1} << 62; }, "at most 512");
     refused([](C& c) { c.yarn = YarnConfig{.factor = 0.5}; }, "more than 1, found 0.5");
     refused([](C& c) { c.yarn = YarnConfig{.attention_factor = 1.25}; }, "more than 1, found 1");
     refused([](C& c) { c.yarn = YarnConfig{.factor = 2, .beta_fast = 16}; }, "beta_fast is 32");

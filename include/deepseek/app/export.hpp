@@ -51,6 +51,9 @@ inline void export_gguf(ExportSettings const& settings) {
                                                  obstacles));
     }
     auto const type = ggml_type(settings.type);
+    auto const source = format::TensorSource::open(directory);
+    auto const tensors = format::gguf_tensors(config, source, type);
+
     format::GgufMetadata metadata;
     auto const named = directory.has_filename() ? directory : directory.parent_path();
     format::add_model_metadata(metadata, config, named.filename().native(), type);
@@ -65,8 +68,6 @@ inline void export_gguf(ExportSettings const& settings) {
     } else {
         metadata.add_string("tokenizer.ggml.model", "none");
     }
-    auto const source = format::TensorSource::open(directory);
-    auto const tensors = format::gguf_tensors(config, source, type);
     format::write_gguf(settings.gguf, metadata, tensors);
 
     index_t bytes = 0;
@@ -85,8 +86,7 @@ inline void export_gguf(ExportSettings const& settings) {
             static_cast<long long>(other));
     }
     if (config.num_nextn_predict_layers > 0) {
-        std::fprintf(stderr,
-                     "note: MTP modules are left out; llama.cpp does not use those of this architecture\n");
+        std::fprintf(stderr, "note: MTP modules are left out, as by llama.cpp's own conversion\n");
     }
 }
 

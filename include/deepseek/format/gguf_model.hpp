@@ -51,6 +51,21 @@ inline std::vector<std::string> gguf_obstacles(HuggingFaceConfig const& config) 
             reasons.push_back(message(what...));
         }
     };
+    constexpr index_t most = index_t{1}
+                             << 24U;  // products of two extents and a number of experts are then sizes
+    for (auto const& [key, extent] : {std::pair("vocab_size", c.vocab_size),
+                                      {"hidden_size", c.hidden_size},
+                                      {"intermediate_size", config.intermediate_size},
+                                      {"moe_intermediate_size", c.moe_intermediate_size},
+                                      {"num_attention_heads", c.num_attention_heads},
+                                      {"q_lora_rank", c.q_lora_rank},
+                                      {"kv_lora_rank", c.kv_lora_rank},
+                                      {"qk_nope_head_dim", c.qk_nope_head_dim},
+                                      {"qk_rope_head_dim", c.qk_rope_head_dim},
+                                      {"v_head_dim", c.v_head_dim},
+                                      {"n_shared_experts", c.shared_width()}}) {
+        refuse_if(extent > most, key, ": extents up to ", most, " are written, found ", extent);
+    }
     refuse_if(c.attention_bias, "attention_bias: it has no biases in attention");
     refuse_if(c.latent_norm_eps != c.rms_norm_eps,
               "latent_norm_eps: it has one epsilon for all norms, rms_norm_eps ", c.rms_norm_eps, ", found ",
@@ -67,7 +82,7 @@ inline std::vector<std::string> gguf_obstacles(HuggingFaceConfig const& config) 
                   c.yarn->beta_slow);
         refuse_if(!c.yarn->truncate, "rope_scaling.truncate: it rounds the ramp's bounds");
     }
-    if (!detail::has_experts(c)) {
+    if (!detail::has_experts(c) || c.num_hidden_layers > 512) {
         return reasons;
     }
     for (auto layer = c.first_sparse(); layer < c.num_hidden_layers; ++layer) {
