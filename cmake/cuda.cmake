@@ -5,8 +5,10 @@
 #                 compiles for several generations of GPUs; no kernel keeps values in memory for want of registers, and none
 #                 has a NaN for a constant, which is what nvcc makes of a call of a host function
 #   cuda.programs the parts of train and generate for --device cuda compile, tests/cuda/programs.cu
+#   cuda.package  find_package(deepseek COMPONENTS cpu cuda): a program of a .cpp and a .cu links and runs, tests/consumer/cuda
+#   cuda.conformance  kernels on a GPU are the loops that define their operations, tests/kernels/on_cuda.cu
 #   cuda.parity   and the program computes on a GPU what the emulated device computes
-# Where it is not, and cuda.parity where there is no GPU, they are skipped.
+# Where it is not, and the last two where there is no GPU, they are skipped.
 #
 # Included by header_tests.cmake this file declares the tests; run with -P it is one of them.
 if(NOT CMAKE_SCRIPT_MODE_FILE)
@@ -19,9 +21,9 @@ if(NOT CMAKE_SCRIPT_MODE_FILE)
     if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
         set(host "${CMAKE_CXX_COMPILER}")
     endif()
-    foreach(kind IN ITEMS headers kernels programs parity)
+    foreach(kind IN ITEMS headers kernels programs package conformance parity)
         add_test(NAME cuda.${kind} COMMAND ${CMAKE_COMMAND}
-            "-DKIND=${kind}" "-DNVCC=${DEEPSEEK_NVCC}" "-DHOST=${host}"
+            "-DKIND=${kind}" "-DNVCC=${DEEPSEEK_NVCC}" "-DCOMPILER=${CMAKE_CXX_COMPILER}" "-DGENERATOR=${CMAKE_GENERATOR}" "-DHOST=${host}"
             "-DFOLDER=${cuda_folder}" "-DINCLUDES=$<TARGET_PROPERTY:deepseek_files,INTERFACE_INCLUDE_DIRECTORIES>"
             -P "${CMAKE_CURRENT_LIST_FILE}")
         set_tests_properties(cuda.${kind} PROPERTIES
@@ -39,12 +41,34 @@ endif()
 cmake_path(GET CMAKE_CURRENT_LIST_DIR PARENT_PATH root)
 set(program "${FOLDER}/parity")
 
-if(KIND STREQUAL "parity")
+# run(<program>): ends with 77 where there is no GPU.
+function(run program)
     execute_process(COMMAND "${program}" RESULT_VARIABLE status OUTPUT_VARIABLE output ERROR_VARIABLE output)
     message("${output}")
     if(NOT status EQUAL 0 AND NOT status EQUAL 77)
         message(FATAL_ERROR "${program} ended with ${status}")
     endif()
+endfunction()
+
+if(KIND STREQUAL "package")
+    set(folder "${FOLDER}/package")
+    file(REMOVE_RECURSE "${folder}")
+    foreach(step IN ITEMS
+            "-S;${root};-B;${folder}/library;-DDEEPSEEK_CUDA=ON;-DDEEPSEEK_FILES=OFF;-DDEEPSEEK_APP=OFF;-DDEEPSEEK_BUILD_TESTS=OFF;-DDEEPSEEK_BUILD_EXAMPLES=OFF"
+            "--install;${folder}/library;--prefix;${folder}/installed"
+            "-S;${root}/tests/consumer/cuda;-B;${folder}/build;-DCMAKE_PREFIX_PATH=${folder}/installed;-DCMAKE_CUDA_COMPILER=${NVCC}"
+            "--build;${folder}/build")
+        if(step MATCHES "^-S")
+            list(APPEND step -G "${GENERATOR}" "-DCMAKE_CXX_COMPILER=${COMPILER}")
+        endif()
+        execute_process(COMMAND ${CMAKE_COMMAND} ${step} OUTPUT_QUIET COMMAND_ERROR_IS_FATAL ANY)
+    endforeach()
+    run("${folder}/build/consumer")
+    return()
+endif()
+
+if(KIND STREQUAL "parity")
+    run("${program}")
     return()
 endif()
 
@@ -61,6 +85,8 @@ if(KIND STREQUAL "headers")
     list(APPEND command -DDEEPSEEK_LINKS_PCRE2 -c "${FOLDER}/headers.cu" -o "${FOLDER}/headers.o")
 elseif(KIND STREQUAL "programs")
     list(APPEND command -arch=sm_90a -DDEEPSEEK_LINKS_PCRE2 -c "${root}/tests/cuda/programs.cu" -o "${FOLDER}/programs.o")
+elseif(KIND STREQUAL "conformance")
+    list(APPEND command -arch=sm_80 "-I${root}/tests" "${root}/tests/kernels/on_cuda.cu" -o "${FOLDER}/conformance")
 else()
     file(MAKE_DIRECTORY "${FOLDER}/kept")
     # Newer GPUs than the last compile the PTX that comes with it.
@@ -74,6 +100,10 @@ execute_process(COMMAND ${command} RESULT_VARIABLE status OUTPUT_VARIABLE output
 if(NOT status EQUAL 0)
     list(JOIN command " " command)
     message(FATAL_ERROR "${command}\nended with ${status}:\n${output}")
+endif()
+
+if(KIND STREQUAL "conformance")
+    run("${FOLDER}/conformance")
 endif()
 
 if(KIND STREQUAL "kernels")

@@ -70,6 +70,10 @@ bool agrees(char const* name, double bound) {
     ds::Cuda gpu;
     ds::Emulated emulated;
     auto const given = run<Compute>(gpu);
+    if (run<Compute>(gpu) != given) {
+        std::printf("%s: two runs differ\n", name);
+        return false;
+    }
     auto const expected = run<Compute>(emulated);
     double worst = 0;
     for (std::size_t i = 0; i < expected.size(); ++i) {
