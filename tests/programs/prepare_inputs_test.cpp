@@ -289,7 +289,11 @@ TEST_CASE("prepare: a run that a signal ended goes on where it was, to the same 
         }
         CHECK_FALSE(fs::exists(scratch / "out"));
         if (fs::exists(scratch / "out.unfinished/state.json")) {
-            ++interrupted;
+            if (++interrupted == 1) {  // nothing else takes its place unasked
+                auto const other = run_program(command(scratch / "out") + " --seed 7");
+                CHECK(other.status == 1);
+                CHECK(mentions(other.err, "out.unfinished: holds unfinished work", "--force"));
+            }
             CHECK(mentions(done.err, "interrupted; what was done before is kept in", "goes on from there"));
         }
     }

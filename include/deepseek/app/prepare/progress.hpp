@@ -48,7 +48,7 @@ public:
             {{formatted("%3.0f%%", total_ > 0
                                        ? 100.0 * static_cast<double>(consumed) / static_cast<double>(total_)
                                        : 0.0)},
-             {formatted("%.1f MB/s", static_cast<double>(text_bytes - first_bytes_) / seconds / 1e6)},
+             {formatted("%.1f MB/s", megabytes_per_second(text_bytes))},
              {count(documents) + " documents", 2},
              {count(tokens) + " tokens", 1},
              {"eta " + short_duration(left)}},
@@ -60,6 +60,11 @@ public:
 
     /// Seconds since it began.
     double elapsed() const { return std::chrono::duration<double>(Clock::now() - begin_).count(); }
+
+    /// Of text, since it began.
+    double megabytes_per_second(index_t text_bytes) const {
+        return static_cast<double>(text_bytes - first_bytes_) / elapsed() / 1e6;
+    }
 
     /// Leaves a clean line.
     void clear() {

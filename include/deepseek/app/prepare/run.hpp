@@ -71,7 +71,7 @@ public:
         DataSet set(settings_.output, settings_.force);  // before the work, so that it is not in vain
         Unfinished unfinished(set);
         auto const work = describe_work();
-        auto const found = unfinished.find(work);
+        auto const found = unfinished.find(work, settings_.force);
         auto const tokenizer = make_tokenizer(found ? unfinished.directory() / "tokenizer.json" : "");
         auto const width = static_cast<index_t>(data::width_for(tokenizer.vocabulary_size()));
         PrepareState state;
@@ -249,7 +249,8 @@ private:
         auto const& [train, validation] = state.counts;
         expects(train.tokens > 0 && validation.tokens > 0,
                 "there is too little text to keep some for validation: ", train.documents,
-                " documents to train on and ", validation.documents, " to validate with are left");
+                " documents to train on and ", validation.documents, " to validate with are left, ",
+                state.dropped.short_documents + state.dropped.chunkless_documents, " were too short");
         auto const tokenizer_file = saved_tokenizer(tokenizer);
         auto const tokenizer_text = text::to_tokenizer_json(tokenizer_file.data());
         unfinished.hand_over(set);
@@ -315,6 +316,7 @@ private:
 
     void report(text::Tokenizer const& tokenizer, PrepareState const& state) {
         auto const seconds = progress_->elapsed();
+        auto const speed = progress_->megabytes_per_second(state.counts[0].bytes + state.counts[1].bytes);
         progress_.reset();
         for (std::size_t part = 0; part < 2; ++part) {
             auto const& counts = state.counts[part];
@@ -336,8 +338,7 @@ private:
         line(dropped.chunkless_documents, "documents shorter than a chunk", 0);
         line(dropped.rest_tokens, "tokens behind the last whole chunk of a document", dropped.rest_bytes);
         line(dropped.whitespace_bytes, "bytes of white space", dropped.whitespace_bytes);
-        std::printf("took            %11s at %.1f MB/s of text\n", short_duration(seconds).c_str(),
-                    static_cast<double>(state.counts[0].bytes + state.counts[1].bytes) / seconds / 1e6);
+        std::printf("took            %11s at %.1f MB/s of text\n", short_duration(seconds).c_str(), speed);
     }
 
     PrepareSettings const& settings_;

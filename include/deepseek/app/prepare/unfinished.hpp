@@ -19,7 +19,6 @@
 #include <array>
 #include <cerrno>
 #include <cstddef>
-#include <exception>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -58,17 +57,20 @@ public:
     bool saved() const { return saved_; }
 
     /// The state of the same work, if there is some. `work` is what makes it the same: settings, inputs, tokenizer.
-    std::optional<nlohmann::json> find(nlohmann::json const& work) const {
-        if (!format::detail::exists(directory_ / "state.json")) {
+    ///
+    /// Errors:    FileError if there is one of other work, unless that may be discarded; FormatError if it is damaged
+    std::optional<nlohmann::json> find(nlohmann::json const& work, bool may_discard) const {
+        auto const path = directory_ / "state.json";
+        if (!format::detail::exists(path)) {
             return std::nullopt;
         }
-        try {
-            auto state = format::parse_json(read_small_file(directory_ / "state.json"), "state.json");
-            if (state.at("work") == work) {
-                return state;
-            }
-        } catch (std::exception const&) {  // damaged: as if there were none
+        auto state = format::parse_json(read_small_file(path), path.native());
+        if (state.is_object() && state.value("work", nlohmann::json()) == work) {
+            return state;
         }
+        expects<FileError>(
+            may_discard, directory_.native(),
+            ": holds unfinished work on other inputs or with other flags; --force begins anew");
         return std::nullopt;
     }
 
