@@ -26,9 +26,12 @@
 #endif
 #if defined(__SANITIZE_THREAD__) || DEEPSEEK_HAS_FEATURE(thread_sanitizer)
 #define DEEPSEEK_FIBRES_TSAN 1
+// What changes stacks enters on one and leaves on another, of which the sanitizer keeps account.
+#define DEEPSEEK_FIBRES_SWITCH [[gnu::no_sanitize("thread"), gnu::noinline]]
 #include <sanitizer/tsan_interface.h>
 #else
 #define DEEPSEEK_FIBRES_TSAN 0
+#define DEEPSEEK_FIBRES_SWITCH [[gnu::noinline]]
 #endif
 
 namespace deepseek::inline DEEPSEEK_ABI::gpu {
@@ -67,7 +70,7 @@ public:
     }
 
     /// From outside of the calls.
-    void run(int number) {
+    DEEPSEEK_FIBRES_SWITCH void run(int number) {
         running_ = number;
         auto& fibre = fibres_[static_cast<std::size_t>(number)];
         announce(&outer_fake_stack_, stack_of(number), kStack, fibre.tsan);
@@ -76,7 +79,7 @@ public:
     }
 
     /// From within a call: back to behind its run.
-    void yield() {
+    DEEPSEEK_FIBRES_SWITCH void yield() {
         auto& fibre = fibres_[static_cast<std::size_t>(running_)];
         announce(&fibre.fake_stack, outer_stack_, outer_bytes_, outer_tsan_);
         come_back(fibre);
@@ -96,25 +99,25 @@ private:
     };
 
     // The compiler's own jumps: those of the C library refuse to leave for another stack where it is fortified.
-    [[gnu::noinline]] void leave(Fibre& fibre) {
+    DEEPSEEK_FIBRES_SWITCH void leave(Fibre& fibre) {
         if (__builtin_setjmp(outer_jump_) == 0) {
             jump(fibre);
         }
     }
-    [[noreturn, gnu::noinline]] void jump(Fibre& fibre) {
+    [[noreturn]] DEEPSEEK_FIBRES_SWITCH void jump(Fibre& fibre) {
         if (fibre.started) {
             __builtin_longjmp(fibre.jump, 1);
         }
         begin(fibre);
     }
-    [[gnu::noinline]] void come_back(Fibre& fibre) {
+    DEEPSEEK_FIBRES_SWITCH void come_back(Fibre& fibre) {
         if (__builtin_setjmp(fibre.jump) == 0) {
             jump_out();
         }
     }
-    [[noreturn, gnu::noinline]] void jump_out() { __builtin_longjmp(outer_jump_, 1); }
+    [[noreturn]] DEEPSEEK_FIBRES_SWITCH void jump_out() { __builtin_longjmp(outer_jump_, 1); }
 
-    [[noreturn]] void begin(Fibre& fibre) {
+    [[noreturn]] DEEPSEEK_FIBRES_SWITCH void begin(Fibre& fibre) {
         fibre.started = true;
         ::getcontext(&fibre.begin);
         fibre.begin.uc_stack.ss_sp = stack_of(running_);
@@ -126,7 +129,7 @@ private:
         ::setcontext(&fibre.begin);
         __builtin_unreachable();
     }
-    static void enter(unsigned high, unsigned low) {
+    DEEPSEEK_FIBRES_SWITCH static void enter(unsigned high, unsigned low) {
         auto* const self = reinterpret_cast<Fibres*>(std::uintptr_t{high} << 32U | low);
         self->arrived(nullptr, &self->outer_stack_, &self->outer_bytes_);
         self->entry_(self->argument_, self->running_);
@@ -159,8 +162,9 @@ private:
     }
 
     // What the sanitizers have to hear of a change of stacks, before and behind it.
-    void announce([[maybe_unused]] void** fake_stack, [[maybe_unused]] void const* stack,
-                  [[maybe_unused]] std::size_t bytes, [[maybe_unused]] void*& tsan) {
+    DEEPSEEK_FIBRES_SWITCH void announce([[maybe_unused]] void** fake_stack,
+                                         [[maybe_unused]] void const* stack,
+                                         [[maybe_unused]] std::size_t bytes, [[maybe_unused]] void*& tsan) {
 #if DEEPSEEK_FIBRES_ASAN
         __sanitizer_start_switch_fiber(fake_stack, stack, bytes);
 #endif
@@ -174,8 +178,9 @@ private:
         __tsan_switch_to_fiber(tsan, 0);
 #endif
     }
-    void arrived([[maybe_unused]] void* fake_stack, [[maybe_unused]] void const** stack,
-                 [[maybe_unused]] std::size_t* bytes) {
+    DEEPSEEK_FIBRES_SWITCH void arrived([[maybe_unused]] void* fake_stack,
+                                        [[maybe_unused]] void const** stack,
+                                        [[maybe_unused]] std::size_t* bytes) {
 #if DEEPSEEK_FIBRES_ASAN
         __sanitizer_finish_switch_fiber(fake_stack, stack, bytes);
 #endif
@@ -210,5 +215,6 @@ private:
 #undef DEEPSEEK_HAS_FEATURE
 #undef DEEPSEEK_FIBRES_ASAN
 #undef DEEPSEEK_FIBRES_TSAN
+#undef DEEPSEEK_FIBRES_SWITCH
 
 #endif
