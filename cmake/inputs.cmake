@@ -70,18 +70,19 @@ if(NOT DEEPSEEK_ARROW STREQUAL "OFF")
     if(arrow_libraries)
         # Wheels of other compilers' libraries may be found and not fit.
         include(CheckCXXSourceCompiles)
+        string(MD5 key "${arrow_include} ${arrow_libraries}")  # the answer is kept for these alone
         set(CMAKE_REQUIRED_INCLUDES "${arrow_include}")
         set(CMAKE_REQUIRED_LIBRARIES "${arrow_libraries}")
         set(CMAKE_CXX_STANDARD 20)
         check_cxx_source_compiles("
             #include <parquet/file_reader.h>
             int main() { return parquet::ParquetFileReader::OpenFile(std::string()) ? 1 : 0; }"
-            DEEPSEEK_ARROW_WORKS)
+            DEEPSEEK_ARROW_WORKS_${key})
         unset(CMAKE_REQUIRED_INCLUDES)
         unset(CMAKE_REQUIRED_LIBRARIES)
         unset(CMAKE_CXX_STANDARD)
     endif()
-    if(arrow_libraries AND DEEPSEEK_ARROW_WORKS)
+    if(arrow_libraries AND DEEPSEEK_ARROW_WORKS_${key})
         target_include_directories(deepseek_inputs SYSTEM INTERFACE "${arrow_include}")
         target_link_libraries(deepseek_inputs INTERFACE ${arrow_libraries})
         target_compile_definitions(deepseek_inputs INTERFACE DEEPSEEK_LINKS_PARQUET)

@@ -55,8 +55,10 @@ public:
     }
 
 private:
-    // Damaged files claim any size: pages are unpacked into no more than this, and more than any good writer makes.
-    static constexpr std::int64_t kMostMemory = std::int64_t{4} << 30U;
+    // Damaged files claim any size. Packed texts take a thousandth of their room at the least.
+    std::int64_t most_memory() const {
+        return std::min(std::int64_t{4} << 30U, (std::int64_t{256} << 20U) + 1024 * bytes_);
+    }
 
     template <class Body>
     void guarded(Body&& body) const {
@@ -78,7 +80,7 @@ private:
     }
 
     void open() {
-        pool_ = std::make_unique<arrow::CappedMemoryPool>(arrow::default_memory_pool(), kMostMemory);
+        pool_ = std::make_unique<arrow::CappedMemoryPool>(arrow::default_memory_pool(), most_memory());
         parquet::ReaderProperties properties(pool_.get());
         properties.enable_buffered_stream();
         properties.set_buffer_size(1 << 20);
