@@ -21,7 +21,7 @@ struct Policy {
 inline constexpr Policy kPolicy{};
 #else
 inline constexpr Policy kPolicy {
-#if defined(__AVX512F__) && !EIGEN_VERSION_AT_LEAST(4, 0, 0)
+#if !EIGEN_VERSION_AT_LEAST(4, 0, 0)
     .packed_products = true,  // Eigen 5 has closed this one
 #endif
         .narrow_products = true, .few_rows = true, .attention = true, .latent_attention = true
