@@ -6,7 +6,7 @@
 #   deepseek::cuda      adds the Cuda backend, for files that nvcc compiles: CUDA Toolkit 12 or newer
 #   deepseek::files     adds tokenizers, token files, checkpoints: nlohmann_json, PCRE2
 #   deepseek::native    the flags that make it fast on the machine that compiles: for programs, linked by their choice
-#   deepseek::app       adds the programs `train` and `generate` for a model of one's own: CLI11, libedit
+#   deepseek::app       adds the programs for a model of one's own, like `train` and `generate`: CLI11, libedit
 # All but native carry include paths, the C++20 requirement and libraries; no flags, and as definitions only that a library is
 # linked, so that a program that forgot its target hears of it from the compiler and not from the linker.
 

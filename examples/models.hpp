@@ -71,15 +71,15 @@ void for_each_model(F&& visit) {
         {"tiny-stories",
          "TinyStories in GPT-2 tokens; vocabulary 50257",
          {{"batch-size", "8"}, {"seq-len", "256"}, {"steps", "10000"}, {"lr", "1e-3"}, {"warmup", "200"}}}});
-    // The table of the project that this model follows.
+    // The table of the project that this model follows, whose 20,000 steps and 2,000 of warm-up are micro-batches.
     visit(Known<ds::FromScratch100M>{{"from-scratch-100m",
                                       "100 million parameters, GPT-2 tokens; vocabulary 50257",
                                       {{"batch-size", "32"},
                                        {"grad-accum", "8"},
-                                       {"steps", "20000"},
+                                       {"steps", "2500"},
                                        {"lr", "3e-4"},
                                        {"min-lr", "1e-5"},
-                                       {"warmup", "2000"},
+                                       {"warmup", "250"},
                                        {"dropout", "0.1"}}}});
     for_each_added_model<Known>(visit);
 }

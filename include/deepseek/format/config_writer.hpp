@@ -112,9 +112,11 @@ struct HuggingFaceConfig {
                                                                : num_hidden_layers;
     }
     /// Width of the shared expert.
+    ///
+    /// Errors:    Error if it overflows
     index_t shared_width() const {
         return shared_expert_intermediate_size > 0 ? shared_expert_intermediate_size
-                                                   : n_shared_experts * moe_intermediate_size;
+                                                   : checked_mul(n_shared_experts, moe_intermediate_size);
     }
 
     friend bool operator==(HuggingFaceConfig const&, HuggingFaceConfig const&) = default;
@@ -173,7 +175,7 @@ inline std::vector<std::string> extensions(HuggingFaceConfig const& config) {
     add_if(config.latent_norm_eps != HuggingFaceConfig{}.latent_norm_eps, "latent_norm_eps");
     if (config.first_sparse() < config.num_hidden_layers) {
         bool const softmax = config.scoring_func == "softmax";
-        add_if(config.shared_width() != config.n_shared_experts * config.moe_intermediate_size,
+        add_if(config.shared_width() != checked_mul(config.n_shared_experts, config.moe_intermediate_size),
                "shared_expert_intermediate_size");
         add_if(config.zero_group_mask && config.n_group > 1, "zero_group_mask");
         add_if(softmax && config.topk_method == "noaux_tc", "topk_method");
