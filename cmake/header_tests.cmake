@@ -20,6 +20,8 @@ function(generate_includes variable)
     endforeach()
     list(REMOVE_DUPLICATES theirs)
     list(SORT theirs)
+    # Libraries that are used where they are found.
+    list(TRANSFORM theirs REPLACE "^# *include (<.+>)$" "#if __has_include(\\1)\n#include \\1\n#endif")
     list(JOIN theirs "\n" theirs)
     list(JOIN ours "\n" ours)
     string(CONFIGURE [[

@@ -31,7 +31,7 @@
 namespace deepseek::inline DEEPSEEK_ABI::app {
 
 /// Some documents that one thread encodes, and what they became: for training, and for validation.
-struct Batch {
+struct DocumentBatch {
     struct Document {
         std::size_t end;  ///< in `raw`
         std::size_t input;
@@ -61,7 +61,7 @@ public:
           text_(settings),
           encoder_(tokenizer) {}
 
-    void encode(Batch& batch) {
+    void encode(DocumentBatch& batch) {
         std::size_t begin = 0;
         for (auto const& document : batch.documents) {
             auto const raw = std::string_view(batch.raw).substr(begin, document.end - begin);
@@ -82,7 +82,7 @@ public:
     }
 
 private:
-    void encode_part(std::string_view text, std::size_t part, Batch& batch) {
+    void encode_part(std::string_view text, std::size_t part, DocumentBatch& batch) {
         if (text.empty()) {
             return;
         }
@@ -149,7 +149,7 @@ public:
     }
 
     /// Begins with a batch, which must stay until it is done.
-    void begin(Batch& batch) {
+    void begin(DocumentBatch& batch) {
         {
             std::lock_guard const lock(mutex_);
             waiting_.push_back(&batch);
@@ -159,7 +159,7 @@ public:
     /// Waits until a batch is done.
     ///
     /// Errors:    what encoding it threw
-    void finish(Batch& batch) {
+    void finish(DocumentBatch& batch) {
         std::unique_lock lock(mutex_);
         changed_.wait(lock, [&] { return batch.done; });
         if (batch.error) {
@@ -171,7 +171,7 @@ private:
     void work(std::stop_token const& stop) noexcept {
         auto encoder = make_();
         for (;;) {
-            Batch* batch = nullptr;
+            DocumentBatch* batch = nullptr;
             {
                 std::unique_lock lock(mutex_);
                 changed_.wait(lock, stop, [&] { return !waiting_.empty(); });
@@ -197,7 +197,7 @@ private:
     std::function<BatchEncoder()> make_;
     std::mutex mutex_;
     std::condition_variable_any changed_;
-    std::deque<Batch*> waiting_;
+    std::deque<DocumentBatch*> waiting_;
     std::vector<std::jthread> threads_;  // the last member: they end before the rest does
 };
 

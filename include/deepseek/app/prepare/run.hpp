@@ -193,14 +193,14 @@ private:
         progress_.emplace(settings_.quiet, total);
         RawDocuments documents(inputs_, settings_, state.position);
         progress_->begin_at(documents.consumed(), state.counts[0].bytes + state.counts[1].bytes);
-        std::deque<std::unique_ptr<Batch>> under_way;  // outlives the threads
+        std::deque<std::unique_ptr<DocumentBatch>> under_way;  // outlives the threads
         EncodingThreads threads(settings_.jobs,
                                 [&] { return BatchEncoder(tokenizer, inputs_, settings_, split_); });
         auto saved_at = std::chrono::steady_clock::now();
         bool at_end = false;
         while (!at_end || !under_way.empty()) {
             if (!at_end && under_way.size() < std::size_t{2} * settings_.jobs && !Interrupt::requested()) {
-                under_way.push_back(std::make_unique<Batch>());
+                under_way.push_back(std::make_unique<DocumentBatch>());
                 at_end = !read_batch(documents, *under_way.back());
                 threads.begin(*under_way.back());
                 continue;
@@ -233,7 +233,7 @@ private:
         }
     }
 
-    static bool read_batch(RawDocuments& documents, Batch& batch) {
+    static bool read_batch(RawDocuments& documents, DocumentBatch& batch) {
         bool more = true;
         while (batch.raw.size() < kBatchBytes && (more = documents.next(batch.raw, batch.dropped))) {
             batch.documents.push_back(
