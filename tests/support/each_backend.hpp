@@ -9,7 +9,9 @@
 
 namespace deepseek_tests {
 
-/// The list of backends that layers, models, training and generation are tested on: calls test(be) for each.
+/// The backends that layers are tested on: calls test(be) for each. On the emulated device all operations are loops: a
+/// gradient check runs thousands of passes, and a kernel's threads take turns there. Kernels have tests of their own, and
+/// whole models run on them (tests/model, tests/train).
 template <class F>
 void on_each_backend(F const& test) {
     {
@@ -19,7 +21,8 @@ void on_each_backend(F const& test) {
     }
     {
         INFO("emulated device");
-        deepseek::Emulated be{{.order = deepseek::gpu::Order::scattered}};
+        deepseek::Gpu<deepseek::EmulatedDevice, deepseek::OperationList<>> be{
+            {.order = deepseek::gpu::Order::scattered}};
         test(be);
     }
 }
